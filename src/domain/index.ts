@@ -1,0 +1,7 @@
+export * from './errors.ts'
+export * from './query-machine.ts'
+export * from './recovery.ts'
+export * from './session-machine.ts'
+export * from './snapshot.ts'
+export * from './views.ts'
+export * from './vocabulary.ts'

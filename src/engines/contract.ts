@@ -1,0 +1,131 @@
+/**
+ * What an engine's driver does for a query. One conformance suite runs over every driver (`test/conformance/engines.ts`).
+ *
+ * A driver never decides about recovery and never writes to the store: it says what it knows, and awaits `onIdentity` and
+ * `onPage` of its caller, which make durable what has to be durable before anything goes on.
+ */
+import type { Column, EngineAnswer, EngineHandle, Progress, SlotLane, TableView, WireValue } from '../domain/index.ts'
+
+/** What the driver can do; the conformance suite demands of each driver just that. */
+export interface EngineCapabilities {
+  /** A running query can be found again by its engine handle from another node. */
+  readonly reattach: boolean
+  readonly cancel: boolean
+  readonly progress: boolean
+  readonly estimate: boolean
+  /** A writing statement and its marker commit together, so that its outcome can be asked for. */
+  readonly transactional: boolean
+  /** What runs for a node ends with that node: nothing has to be cleaned up after it. */
+  readonly endsWithNode: boolean
+}
+
+export interface StatementRequest {
+  readonly handle: string
+  readonly attempt: number
+  readonly sql: string
+  readonly parameters: readonly WireValue[]
+  readonly database: string | null
+  readonly properties: Readonly<Record<string, string>>
+  /** Run apart from the others: its engine process died under it before. */
+  readonly isolated: boolean
+}
+
+/** Rows of a result, encoded once, where they were made: see `results/page.ts`. */
+export interface RowBatch {
+  readonly rowCount: number
+  /** Size as JSON text, before compression, in bytes. */
+  readonly bytes: number
+  /** One JSON array per row, each followed by a line feed, UTF-8; compressed with zstd. */
+  readonly data: Uint8Array
+}
+
+/** A statement that the engine has. */
+export interface Run {
+  /** To be durable with RUNNING; null when there is nothing to find again. */
+  readonly engineHandle: EngineHandle | null
+  /** It runs in a read-only transaction, or on a read-only engine. */
+  readonly safeToRepeat: boolean
+  /** Known before the first row. Empty for a statement that returns none. Rejects with the statement's failure. */
+  columns(): Promise<readonly Column[]>
+  /**
+   * The rows, in order, in batches of bounded size; the engine waits while the consumer does. Ends when the statement has
+   * ended; throws an `EngineError`. To be iterated once.
+   */
+  rows(): AsyncIterable<RowBatch>
+  progress(): Progress
+  /** Asks the engine for the end, and resolves when the engine has confirmed it (also when it had ended before). Safe twice. */
+  cancel(): Promise<void>
+  /** Lets go without ending it (the run goes on at the engine, where the engine can), frees what is held here. Safe twice. */
+  detach(): Promise<void>
+}
+
+/** Why a statement failed, in the terms of the failure policy. */
+export type EngineFailure =
+  /** The engine refuses the text (syntax, names, types, what is forbidden): SQL_INVALID. */
+  | 'sql-invalid'
+  /** It failed while running: EXECUTION_FAILED. */
+  | 'failed'
+  /** It was ended by `cancel`. */
+  | 'canceled'
+  /** The engine cannot be reached: ENGINE_UNAVAILABLE. */
+  | 'unavailable'
+  /** The engine's process died under it. */
+  | 'process-died'
+
+export class EngineError extends Error {
+  readonly failure: EngineFailure
+  /** `message` is the engine's own, free of paths and secrets of the server. */
+  constructor(failure: EngineFailure, message: string, options: { cause?: unknown } = {}) {
+    super(message, options)
+    this.name = 'EngineError'
+    this.failure = failure
+  }
+}
+
+export interface EstimateAnswer {
+  readonly cost: number
+  readonly rows: number | null
+}
+
+export interface PreparedAnswer {
+  readonly parameterCount: number
+  readonly columns: readonly Column[]
+}
+
+export interface EngineDriver {
+  readonly name: string
+  readonly driver: string
+  readonly group: string | null
+  readonly capabilities: EngineCapabilities
+  /** Slots of each lane in the whole cluster. */
+  readonly slots: Readonly<Record<SlotLane, number>>
+
+  start(): Promise<void>
+  /** Ends what still runs for this node where the engine ends with its node, detaches from the rest. */
+  stop(): Promise<void>
+  healthy(): boolean
+
+  estimate(request: StatementRequest): Promise<EstimateAnswer>
+  /** The engine's plan as text. */
+  explain(request: StatementRequest): Promise<string>
+  prepare(request: StatementRequest): Promise<PreparedAnswer>
+  /**
+   * Gives the statement to the engine. `onIdentity` is awaited with whatever identity the engine gives before anything can
+   * run. Resolves when the engine has it. Rejects with `EngineError`.
+   */
+  submit(request: StatementRequest, onIdentity: (engineHandle: EngineHandle) => Promise<void>): Promise<Run>
+  /** Finds a run of an earlier owner; null when the engine does not have it. */
+  attach(request: StatementRequest, engineHandle: EngineHandle | null): Promise<Run | null>
+  /** What became of a run whose owner is gone, after its end was asked for where that can be. */
+  inquire(request: StatementRequest, engineHandle: EngineHandle | null): Promise<EngineAnswer>
+  tables(): Promise<readonly TableView[]>
+}
+
+/** The engines of this node by name, and who serves a name or group. */
+export interface Engines {
+  readonly drivers: readonly EngineDriver[]
+  /** The driver for an engine's or group's name, null = the default one. Undefined: no such engine. */
+  choose(name: string | null): EngineDriver | undefined
+  start(): Promise<void>
+  stop(): Promise<void>
+}

@@ -1,0 +1,179 @@
+/**
+ * The application service that all front doors call. None of them knows the store, the actors or the cluster; what they
+ * get are views, and `LensError`s of the catalogue.
+ */
+import type {
+  ClusterView,
+  Column,
+  EngineView,
+  FailoverView,
+  Lane,
+  MachineCounts,
+  Mode,
+  OnRecovery,
+  Operation,
+  OwnershipChangeView,
+  PreparedQueryView,
+  Priority,
+  Progress,
+  QueryStatus,
+  QueryView,
+  SessionView,
+  TableView,
+  TransitionView,
+  WireValue,
+} from '../domain/index.ts'
+
+/** Who calls: a validated session. */
+export interface Principal {
+  readonly sessionId: string
+  readonly user: string
+  readonly admin: boolean
+}
+
+export interface OpenSessionRequest {
+  /** The user that the authentication method found. */
+  readonly user: string
+  readonly database?: string | null
+  readonly properties?: Readonly<Record<string, string>>
+}
+
+export interface SubmitRequest {
+  readonly sql: string
+  readonly operation?: Operation
+  readonly mode?: Mode
+  readonly timeoutMs?: number
+  readonly cancelOnTimeout?: boolean
+  readonly name?: string | null
+  readonly engine?: string | null
+  readonly lane?: Lane
+  readonly priority?: Priority
+  readonly deadlineMs?: number | null
+  readonly onRecovery?: OnRecovery
+  readonly properties?: Readonly<Record<string, string>>
+  readonly parameters?: readonly WireValue[]
+}
+
+/** What a submission came to. `sync-ended` carries the first page of rows when SUCCESSFUL with rows. */
+export type SubmitOutcome =
+  | { readonly kind: 'accepted'; readonly query: QueryView }
+  | {
+      readonly kind: 'ended'
+      readonly query: QueryView
+      readonly columns: readonly Column[] | null
+      readonly rows: readonly (readonly WireValue[])[] | null
+      readonly nextOffset: number | null
+    }
+
+export interface ListQueriesRequest {
+  readonly statuses?: readonly QueryStatus[]
+  /** Absent: the caller's own; admins may name anyone or `*`. */
+  readonly user?: string
+  readonly engine?: string
+  readonly name?: string
+  readonly from?: string
+  readonly to?: string
+  readonly limit: number
+  readonly cursor?: string
+}
+
+export interface RowsPage {
+  readonly columns: readonly Column[]
+  readonly rows: readonly (readonly WireValue[])[]
+  readonly offset: number
+  readonly nextOffset: number | null
+}
+
+export type ResultFormat = 'ndjson' | 'csv' | 'arrow'
+
+export interface Download {
+  readonly columns: readonly Column[]
+  readonly rowCount: number
+  /** Chunks of the body; throws when it cannot be completed. */
+  readonly body: AsyncIterable<Uint8Array>
+}
+
+/** What a subscription receives. `query` frames come in order of version, none left out. */
+export type SubscriptionFrame =
+  | { readonly type: 'query'; readonly query: QueryView }
+  | { readonly type: 'progress'; readonly handle: string; readonly progress: Progress }
+  | { readonly type: 'cluster'; readonly cluster: ClusterView & { readonly changes: readonly OwnershipChangeView[] } }
+  | { readonly type: 'machines'; readonly machines: MachineCounts }
+
+export type Topic =
+  | { readonly topic: 'query'; readonly handle: string; readonly after?: number }
+  | { readonly topic: 'session'; readonly after?: Readonly<Record<string, number>> }
+  | { readonly topic: 'cluster' }
+  | { readonly topic: 'machines' }
+
+export interface SubscriptionListener {
+  /**
+   * One frame. `text` is the JSON of `frame.query` (or null), serialised once for all subscribers of that version.
+   */
+  frame(frame: SubscriptionFrame, text: string | null): void
+  /** The subscription has ended by itself: its session was closed or expired, or the query cannot be found. */
+  ended(error: Error): void
+}
+
+export interface Subscription {
+  /** Resolves when the first state was delivered to `frame`. */
+  readonly ready: Promise<void>
+  close(): void
+}
+
+export interface Gateway {
+  /** False while draining: readiness, `Connection: close`, long polls answered early. */
+  readonly accepting: boolean
+  /** Starting, draining, or cut off from the database for longer than its lease: the reason; null when ready. */
+  notReady(): string | null
+  /** Listens for the beginning of a drain. */
+  onDraining(listener: (reconnectTo: readonly string[]) => void): () => void
+  /** Base URLs of the other living nodes. */
+  otherNodes(): readonly string[]
+
+  openSession(request: OpenSessionRequest, idempotencyKey: string | null): Promise<{ session: SessionView; token: string }>
+  /** Validates a token against the database (batched). Rejects with SESSION_INVALID or STORE_UNAVAILABLE. */
+  authenticate(token: string): Promise<Principal>
+  listSessions(principal: Principal, limit: number, cursor?: string): Promise<{ sessions: readonly SessionView[]; nextCursor: string | null }>
+  session(principal: Principal, id: string): Promise<SessionView>
+  changeSession(
+    principal: Principal,
+    id: string,
+    change: { database?: string | null; properties?: Readonly<Record<string, string | null>> },
+  ): Promise<SessionView>
+  closeSession(principal: Principal, id: string, cancelQueries: boolean): Promise<void>
+
+  submit(principal: Principal, request: SubmitRequest, idempotencyKey: string | null, signal: AbortSignal): Promise<SubmitOutcome>
+  query(principal: Principal, handle: string): Promise<QueryView>
+  /**
+   * `authenticate` and `query` in one batch of look-ups: the hot path of polling. With `after` and `waitMs` waits until the
+   * version is greater.
+   */
+  poll(token: string, handle: string, wait: { after: number; waitMs: number } | null, signal: AbortSignal): Promise<QueryView>
+  listQueries(principal: Principal, request: ListQueriesRequest): Promise<{ queries: readonly QueryView[]; nextCursor: string | null }>
+  transitions(principal: Principal, handle: string): Promise<readonly TransitionView[]>
+  cancel(principal: Principal, handle: string): Promise<{ query: QueryView; finished: boolean }>
+  dropResult(principal: Principal, handle: string): Promise<void>
+  rows(principal: Principal, handle: string, offset: number, limit: number): Promise<RowsPage>
+  download(principal: Principal, handle: string, format: ResultFormat, offset: number): Promise<Download>
+
+  prepare(principal: Principal, request: { sql: string; name?: string | null; engine?: string | null }): Promise<PreparedQueryView>
+  listPrepared(principal: Principal, limit: number, cursor?: string): Promise<{ preparedQueries: readonly PreparedQueryView[]; nextCursor: string | null }>
+  prepared(principal: Principal, handle: string): Promise<PreparedQueryView>
+  removePrepared(principal: Principal, handle: string): Promise<void>
+  executePrepared(
+    principal: Principal,
+    handle: string,
+    request: Omit<SubmitRequest, 'sql' | 'engine'>,
+    idempotencyKey: string | null,
+    signal: AbortSignal,
+  ): Promise<SubmitOutcome>
+
+  subscribe(principal: Principal, topic: Topic, listener: SubscriptionListener): Subscription
+
+  cluster(principal: Principal): Promise<ClusterView>
+  failovers(principal: Principal): Promise<readonly FailoverView[]>
+  drain(principal: Principal, node: string): Promise<void>
+  engines(principal: Principal): Promise<readonly EngineView[]>
+  tables(principal: Principal, engine: string): Promise<readonly TableView[]>
+}
