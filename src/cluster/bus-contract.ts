@@ -2,29 +2,9 @@
  * What nodes tell each other. Hints: a message makes somebody look earlier, is never a proof, and its loss never changes an
  * outcome. Every message is JSON; those of one tick to one peer travel in one frame.
  */
-import type { OwnershipChangeView, Progress, QueryView } from '../domain/index.ts'
+import type { Interest, OwnershipChangeView, ProgressFrame, QueryFrame } from '../domain/index.ts'
 
-/** One committed step of a query, as its subscribers see it. */
-export interface QueryFrame {
-  readonly handle: string
-  readonly sessionId: string
-  readonly user: string
-  readonly version: number
-  readonly epoch: number
-  readonly query: QueryView
-}
-
-export interface ProgressFrame {
-  readonly handle: string
-  readonly sessionId: string
-  readonly progress: Progress
-}
-
-/** Whose frames a node wants, since somebody subscribed there. */
-export interface Interest {
-  readonly kind: 'query' | 'session'
-  readonly id: string
-}
+export type { Interest, ProgressFrame, QueryFrame }
 
 export type PeerMessage =
   /** First on every connection, and whenever the interests are to be replaced as a whole. */

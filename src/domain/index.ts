@@ -1,4 +1,5 @@
 export * from './errors.ts'
+export * from './frames.ts'
 export * from './query-machine.ts'
 export * from './recovery.ts'
 export * from './session-machine.ts'
