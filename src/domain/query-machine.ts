@@ -46,6 +46,8 @@ export interface QueryContext extends QueryInput {
   readonly owner: { readonly node: string; readonly epoch: number }
   /** How often it was launched. */
   readonly attempt: number
+  /** The node that launched the current attempt, or null before the first. */
+  readonly attemptNode: string | null
   readonly failedAttempts: readonly FailedAttempt[]
   readonly failures: Readonly<Partial<Record<FailureKind, number>>>
   /** In FAILING: when the next attempt may begin (ISO 8601), or null when there is none. */
@@ -163,6 +165,7 @@ export const queryMachine = setup({
             version: context.version + 1,
             engine: event.engine,
             attempt: context.attempt + 1,
+            attemptNode: context.owner.node,
             launchedAt: event.at,
             startedAt: null,
             engineHandle: null,
@@ -288,6 +291,7 @@ export const queryMachine = setup({
     version: 0,
     owner: { node: '', epoch: 0 },
     attempt: 0,
+    attemptNode: null,
     failedAttempts: [],
     failures: {},
     retryAt: null,

@@ -49,6 +49,7 @@ const contextShape: Readonly<Record<keyof QueryContext, (value: unknown) => bool
   version: isCount,
   owner: value => isRecord(value) && isText(value.node) && isCount(value.epoch),
   attempt: isCount,
+  attemptNode: isTextOrNull,
   failedAttempts: Array.isArray,
   failures: isRecord,
   retryAt: isTextOrNull,
