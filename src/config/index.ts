@@ -1,0 +1,6 @@
+export { withPort } from './derive.ts'
+export { variableOf } from './environment.ts'
+export { ConfigError, type ConfigFault, expectation } from './faults.ts'
+export { type ConfigSources, loadConfig } from './load.ts'
+export { type Config, configSchema, type EngineConfig } from './schema.ts'
+export type { SchemaNode } from './tree.ts'

@@ -1,0 +1,417 @@
+/**
+ * Every key of the configuration with type, default, unit, range and a sentence: the one source of the loader's checks,
+ * of `config/default.yaml` and of `docs/configuration.md` (a test holds the three equal).
+ *
+ * Units come last in names: `…Ms` milliseconds, `…Bytes`/`…BytesMax` bytes; a bare count ends in what it counts or `Max`.
+ */
+import { type Static, Type } from 'typebox'
+import type { DeepReadonly } from './tree.ts'
+
+interface LeafNotes {
+  /** A sentence; what the key means and, where it is not plain, why one would change it. */
+  readonly description: string
+  /** Instead of a default: where the value comes from when it is not set. */
+  readonly derived?: string
+  /** A short variable besides the one made from the path. */
+  readonly env?: string
+  /** Never repeated in a message. */
+  readonly secret?: boolean
+}
+
+const milliseconds = (value: number, minimum: number, notes: LeafNotes, maximum = 2 ** 31 - 1) =>
+  Type.Integer({ default: value, minimum, maximum, unit: 'ms', ...notes })
+const bytes = (value: number, minimum: number, notes: LeafNotes, maximum = 2 ** 40) =>
+  Type.Integer({ default: value, minimum, maximum, unit: 'bytes', ...notes })
+const count = (value: number, minimum: number, notes: LeafNotes, maximum = 1_000_000_000) =>
+  Type.Integer({ default: value, minimum, maximum, ...notes })
+const text = (value: string, notes: LeafNotes) => Type.String({ default: value, minLength: 1, ...notes })
+/** A text that is made from other keys when it is not set. */
+const derivedText = (notes: LeafNotes & { derived: string; pattern?: string; minLength?: number }) =>
+  Type.String({ minLength: 1, ...notes })
+const group = <Properties extends Parameters<typeof Type.Object>[0]>(description: string, properties: Properties) =>
+  Type.Object(properties, { description, additionalProperties: false })
+
+const MiB = 2 ** 20
+const dayMs = 86_400_000
+
+const laneSchema = (slots: number, queuedMax: number, which: string) =>
+  group(`The ${which} lane.`, {
+    slots: count(
+      slots,
+      1,
+      { description: `Queries of the ${which} lane that run at once in the whole cluster, per engine.` },
+      100_000,
+    ),
+    queuedMax: count(queuedMax, 0, {
+      description: `Queries that wait for the ${which} lane in the whole cluster; one more is refused with QUEUE_FULL. 0 = unlimited.`,
+    }),
+  })
+
+const engineSchema = group('One engine.', {
+  driver: Type.Enum(['duckdb'], {
+    default: 'duckdb',
+    description: 'What executes: `duckdb` reads the files named under `tables`, in a process of its own.',
+  }),
+  tables: Type.Record(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,62}$' }), Type.String({ minLength: 1 }), {
+    default: {},
+    description:
+      'Table name → file, folder or pattern (Parquet, CSV, TSV, JSON, JSON lines), the same on every node, read only. `package:NAME/PATH` names a file of an installed npm package. `null` takes a default table away.',
+  }),
+  group: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'Engines of one group stand in for each other: a query may name the group, and another attempt may run on another engine of it.',
+    }),
+  ),
+  slots: Type.Object(
+    {
+      light: Type.Integer({
+        minimum: 1,
+        maximum: 100_000,
+        derived: '`lanes.light.slots`',
+        description: 'Light queries that run at once on this engine, in the whole cluster.',
+      }),
+      heavy: Type.Integer({
+        minimum: 1,
+        maximum: 100_000,
+        derived: '`lanes.heavy.slots`',
+        description: 'Heavy queries that run at once on this engine, in the whole cluster.',
+      }),
+    },
+    { description: 'Slots of this engine, where they differ from those of the lanes.', additionalProperties: false },
+  ),
+  memoryBytesMax: Type.Optional(
+    Type.Integer({
+      minimum: 64 * MiB,
+      maximum: 2 ** 45,
+      unit: 'bytes',
+      description:
+        "Memory of the engine on one node; the engine's own default (80 % of the machine for DuckDB) unless set.",
+    }),
+  ),
+  threads: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1024,
+      description: 'Threads of the engine on one node; one per core unless set.',
+    }),
+  ),
+})
+
+export const configSchema = group('Lens HA.', {
+  node: group('Who this node is and where it listens.', {
+    id: derivedText({
+      derived: 'host name and port',
+      pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
+      env: 'LENS_NODE_ID',
+      description:
+        'Name of this node; no two living nodes of a cluster have the same. Letters, digits, dot, dash and underscore.',
+    }),
+    host: text('127.0.0.1', {
+      env: 'LENS_HOST',
+      description:
+        'Address to listen on. With `auth.method: none` anyone who reaches it can act as anyone, so it is loopback unless set.',
+    }),
+    port: count(
+      9999,
+      0,
+      {
+        env: 'LENS_PORT',
+        description: 'Port to listen on: API, stream, metrics and peers share it. 0 = any free one.',
+      },
+      65_535,
+    ),
+    advertiseUrl: derivedText({
+      derived: 'host and port (the host name when `node.host` is a wildcard)',
+      env: 'LENS_ADVERTISE_URL',
+      description: 'How peers and clients reach this node: an http or https URL without a path.',
+    }),
+  }),
+  dataDir: text('./data', {
+    env: 'LENS_DATA_DIR',
+    description:
+      'Folder for what a node keeps on its own disk; made when missing. Relative paths, here and below, start at the working directory.',
+  }),
+  store: group('The database that the nodes share.', {
+    url: derivedText({
+      derived: '`sqlite:` and `lens.db` in `dataDir`',
+      env: 'LENS_STORE_URL',
+      secret: true,
+      description:
+        '`sqlite:PATH` (processes of one machine share it) or `mysql://user:password@host:port/database` (MySQL 8.4 or later, MariaDB 10.6 or later).',
+    }),
+    connectionsMax: count(
+      16,
+      2,
+      { description: 'Connections of one node to the database, besides the two of its heartbeat.' },
+      1000,
+    ),
+    retryMs: milliseconds(
+      5000,
+      0,
+      {
+        description:
+          'How long a statement is repeated while the database is away before the request gets STORE_UNAVAILABLE.',
+      },
+      600_000,
+    ),
+  }),
+  cluster: group('Membership, leadership, takeover.', {
+    secret: derivedText({
+      derived: 'made once and kept in `cluster.secret` beside an SQLite store; required with MySQL',
+      env: 'LENS_CLUSTER_SECRET',
+      minLength: 16,
+      secret: true,
+      description: 'What nodes authenticate to each other with; the same on all, 16 characters or more.',
+    }),
+    leaseMs: milliseconds(
+      2000,
+      200,
+      {
+        env: 'LENS_LEASE_MS',
+        description:
+          'How long a node counts as alive after its last heartbeat. Shorter takes over sooner from a frozen node, longer forgives slower disks.',
+      },
+      600_000,
+    ),
+    heartbeatMs: milliseconds(
+      500,
+      20,
+      { env: 'LENS_HEARTBEAT_MS', description: 'Time between heartbeats; less than half of `cluster.leaseMs`.' },
+      300_000,
+    ),
+    marginMs: milliseconds(
+      200,
+      0,
+      {
+        description: 'A node stops trusting its own lease this long before the lease ends, for clocks that run apart.',
+      },
+      60_000,
+    ),
+    peerConnectMs: milliseconds(1000, 50, { description: 'How long connecting to a peer may take.' }, 60_000),
+    probeMs: milliseconds(
+      300,
+      20,
+      {
+        description:
+          'How long the probe of a suspected node waits for an answer. A time-out proves nothing: the lease then decides.',
+      },
+      60_000,
+    ),
+    claimsMax: count(
+      500,
+      1,
+      { description: 'Queries that one takeover statement claims; more orphans take several.' },
+      500,
+    ),
+    orphansMs: milliseconds(
+      1000,
+      50,
+      { description: "Period of the leader's standing search for orphans, and of its sweeps." },
+      600_000,
+    ),
+    earlyTakeoverBanMs: milliseconds(3_600_000, 0, {
+      description: 'A node that was taken over early and proves alive is then given its whole lease for this long.',
+    }),
+  }),
+  drain: group('Leaving the cluster without anyone noticing.', {
+    graceMs: milliseconds(
+      25_000,
+      0,
+      {
+        description:
+          'How long a draining node lets queries end that cannot be handed over; then they are cancelled and run again elsewhere.',
+      },
+      86_400_000,
+    ),
+    readinessMs: milliseconds(
+      0,
+      0,
+      {
+        description:
+          "How long `/readyz` is false before the listener closes: the proxies' check interval × fall. 0 without a proxy.",
+      },
+      600_000,
+    ),
+  }),
+  lanes: group('Two lanes, so that heavy queries never hold up light ones.', {
+    heavyFromCost: count(
+      10_000_000,
+      0,
+      { description: 'Estimated cost (rows that the operators of the plan handle) from which on a query is heavy.' },
+      Number.MAX_SAFE_INTEGER,
+    ),
+    light: laneSchema(8, 20_000, 'light'),
+    heavy: laneSchema(4, 5000, 'heavy'),
+  }),
+  engines: Type.Record(Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' }), engineSchema, {
+    description:
+      'The engines by name, the same on every node; the first one serves queries that name none. What stands here is added to the default engine; `null` takes it away.',
+    default: {
+      duckdb: {
+        driver: 'duckdb',
+        tables: {
+          flights: 'package:vega-datasets/data/flights-3m.parquet',
+          airports: 'package:vega-datasets/data/airports.csv',
+          weather: 'package:vega-datasets/data/weather.csv',
+        },
+      },
+    },
+  }),
+  limits: group('A limit on everything. 0 = unlimited where it says so.', {
+    sessionsPerUser: count(1000, 0, { description: 'Open sessions of one user in the cluster. 0 = unlimited.' }),
+    queuedPerUser: count(1000, 0, { description: 'Queued queries of one user in the cluster. 0 = unlimited.' }),
+    runningPerUser: count(100, 0, {
+      description: 'Running queries of one user in the cluster; more wait. 0 = unlimited.',
+    }),
+    sqlBytesMax: bytes(MiB, 1, { description: 'SQL text of one statement.' }, 64 * MiB),
+    bodyBytesMax: bytes(
+      2 * MiB,
+      1024,
+      { description: 'Body of one request, and one frame sent by a client; at least `limits.sqlBytesMax`.' },
+      128 * MiB,
+    ),
+    propertiesBytesMax: bytes(
+      65_536,
+      0,
+      { description: 'Properties of one session or query, names and values together.' },
+      16 * MiB,
+    ),
+    parametersMax: count(1000, 0, { description: 'Parameters of one statement.' }, 65_535),
+    resultBytesMax: bytes(1024 * MiB, 0, {
+      description: 'Rows of one result as JSON text; a larger one fails with RESULT_TOO_LARGE. 0 = unlimited.',
+    }),
+    pageRowsMax: count(10_000, 1, { description: 'Rows in one answer of `GET …/results`.' }, 1_000_000),
+    listMax: count(1000, 1, { description: 'Sessions, queries or prepared queries in one answer of a list.' }, 10_000),
+    longPollMs: milliseconds(
+      60_000,
+      0,
+      { description: 'Longest `waitMs` of a long poll; a longer one is shortened.' },
+      3_600_000,
+    ),
+    syncMs: milliseconds(
+      300_000,
+      1,
+      { description: 'Longest `timeoutMs` of a synchronous query, and the default.' },
+      86_400_000,
+    ),
+    requestMs: milliseconds(30_000, 100, { description: 'How long a client may take to send a request.' }, 3_600_000),
+    connectionsMax: count(
+      20_000,
+      1,
+      { description: 'Connections of clients to one node, HTTP and WebSocket together.' },
+      10_000_000,
+    ),
+    subscriptionsPerConnection: count(
+      1000,
+      1,
+      { description: 'Subscriptions of one WebSocket connection.' },
+      1_000_000,
+    ),
+  }),
+  sessions: group('Sessions.', {
+    idleMs: milliseconds(dayMs, 1000, {
+      description:
+        'A session that nobody used for this long expires; unfinished queries, long polls and subscriptions are use.',
+    }),
+    revalidateMs: milliseconds(
+      300,
+      20,
+      {
+        description:
+          'Open long polls and subscriptions are checked against the database this often; a session closed elsewhere ends them.',
+      },
+      60_000,
+    ),
+    passivateMs: milliseconds(300_000, 1000, {
+      description: 'A session leaves the memory of a node that has not used it for this long; its row stays.',
+    }),
+  }),
+  results: group('Rows of finished queries.', {
+    retentionMs: milliseconds(
+      dayMs,
+      1000,
+      { description: 'How long rows are kept after the query ended; then they answer RESULT_EXPIRED.' },
+      365 * dayMs,
+    ),
+    directory: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'A folder that all nodes share, for the pages of results; in the database unless set.',
+      }),
+    ),
+    pageBytes: bytes(
+      MiB,
+      4096,
+      { description: 'Size as JSON text that a stored page aims at, before compression.' },
+      64 * MiB,
+    ),
+  }),
+  queries: group('Queries.', {
+    retentionMs: milliseconds(7 * dayMs, 1000, { description: 'How long finished queries stay listed.' }, 3650 * dayMs),
+    engineFailuresMax: count(
+      3,
+      1,
+      { description: 'Attempts that may fail because the engine could not be reached.' },
+      1000,
+    ),
+    engineDeathsMax: count(
+      3,
+      1,
+      { description: "Deaths of the engine's process under one query; then RECOVERY_FAILED." },
+      1000,
+    ),
+    nodeDeathsMax: count(20, 1, { description: 'Deaths of nodes under one query; then RECOVERY_FAILED.' }, 1000),
+    retryDelayMs: milliseconds(
+      1000,
+      0,
+      {
+        description: 'Delay before another attempt at an engine that could not be reached; doubles with each failure.',
+      },
+      3_600_000,
+    ),
+  }),
+  auth: group('Who may do what.', {
+    method: Type.Enum(['none'], {
+      default: 'none',
+      description:
+        'How opening a session authenticates: `none` believes the named user, for development and trusted networks.',
+    }),
+    admins: Type.Array(Type.String({ minLength: 1 }), {
+      default: ['admin'],
+      description: "Users who see everybody's queries and may drain nodes.",
+    }),
+  }),
+  cors: group('Browsers.', {
+    origins: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description: 'Origins whose pages may call the API, such as `https://app.example.com`; all others are refused.',
+    }),
+  }),
+  stream: group('WebSocket subscriptions.', {
+    bufferBytesMax: bytes(
+      MiB,
+      16_384,
+      { description: 'Unsent bytes for one reader; a slower one is closed with 1013 and resumes with `after`.' },
+      1024 * MiB,
+    ),
+    pingMs: milliseconds(
+      15_000,
+      100,
+      { description: 'Time between pings; a client that answers none in between is dropped.' },
+      3_600_000,
+    ),
+  }),
+  log: group('Log, JSON lines on standard output.', {
+    level: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+      default: 'info',
+      env: 'LENS_LOG_LEVEL',
+      description: 'The least severe level that is written.',
+    }),
+  }),
+})
+
+/** The whole configuration, complete: every path absolute, every derived value filled in. Passed down, never global. */
+export type Config = DeepReadonly<Static<typeof configSchema>>
+export type EngineConfig = Config['engines'][string]
