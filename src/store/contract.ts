@@ -279,7 +279,8 @@ export interface SessionCheck {
   readonly secretHash: string
   readonly status: SessionStatus
   readonly version: number
-  readonly lastUsedAt: string
+  /** Since the stored last use, by the database's clock. */
+  readonly unusedMs: number
   readonly idleMs: number
   /** `lastUsedAt + idleMs` has passed by the database's clock: counts as absent, whatever `status` says. */
   readonly expired: boolean
