@@ -1,0 +1,97 @@
+/** RUNNING: follows the statement to its end; its rows become durable pages as they arrive. */
+import { LensError } from '../../domain/index.ts'
+import type { EngineDriver } from '../../engines/index.ts'
+import { ResultTooLargeError, ResultWriter } from '../../results/index.ts'
+import type { PageStore } from '../../store/index.ts'
+import { DetachedError, type LiveQuery } from '../live-query.ts'
+import type { Effect, EffectScope } from './effect.ts'
+import { failBy } from './failure.ts'
+import { resume } from './orphan.ts'
+import { statementOf } from './statement.ts'
+
+export const follow: Effect = async (live, scope, signal) => {
+  if (!(await resume(live, scope))) return
+  const driver = scope.environment.engines.choose(live.context.engine)
+  if (!driver) throw new Error(`engine ${live.context.engine} is not known here`)
+  try {
+    if (live.specification.operation === 'execute') await followRows(live, scope, signal)
+    else await answerWithoutRows(live, driver, scope)
+  } catch (error) {
+    if (signal.aborted || error instanceof DetachedError) return
+    failBy(error, live, scope)
+  }
+}
+
+async function followRows(live: LiveQuery, scope: EffectScope, signal: AbortSignal): Promise<void> {
+  const { settings, clock, events } = scope.environment
+  const run = await live.run
+  if (!run) throw new Error('a running query has no run')
+  const stopProgress = clock.every(settings.progressMs, () => {
+    const progress = run.progress()
+    if (progress.fraction === live.progress.fraction && progress.message === live.progress.message) return
+    live.progress = progress
+    events.progressed(live.specification, live.context, progress)
+  })
+  try {
+    const columns = await run.columns()
+    const writer = new ResultWriter({
+      pages: untilDetached(scope, signal),
+      handle: live.handle,
+      epoch: live.epoch,
+      attempt: live.context.attempt,
+      bytesMax: settings.resultBytesMax,
+      directory: settings.resultDirectory,
+    })
+    for await (const batch of run.rows()) {
+      if (signal.aborted) throw new DetachedError()
+      await writer.write(batch)
+    }
+    const stored = await writer.finish()
+    if (signal.aborted) throw new DetachedError()
+    live.lastPage = stored.lastPage ?? null
+    live.storedResult = { pages: stored.pages, bytes: stored.bytes, rows: stored.rowCount }
+    live.send({ type: 'EXECUTED', rowCount: stored.rowCount, columns, plan: null, estimate: null })
+  } catch (error) {
+    if (error instanceof ResultTooLargeError) {
+      await run.cancel()
+      throw new LensError('RESULT_TOO_LARGE', error.message)
+    }
+    throw error
+  } finally {
+    stopProgress()
+  }
+}
+
+async function answerWithoutRows(live: LiveQuery, driver: EngineDriver, scope: EffectScope): Promise<void> {
+  const statement = statementOf(live)
+  if (live.specification.operation === 'explain') {
+    const plan = await driver.explain(statement)
+    live.send({ type: 'EXECUTED', rowCount: 0, columns: [], plan, estimate: null })
+    return
+  }
+  const { cost, rows } = await driver.estimate(statement)
+  const lane = cost >= scope.environment.settings.heavyFromCost ? 'heavy' : 'light'
+  live.send({ type: 'EXECUTED', rowCount: 0, columns: [], plan: null, estimate: { cost, rows, lane } })
+}
+
+/** Pages are appended for as long as the query is ours: a store that is away is waited for, not failed for. */
+function untilDetached(scope: EffectScope, signal: AbortSignal): PageStore {
+  const { pages, clock } = scope.environment
+  const patiently = async <T>(write: () => Promise<T>): Promise<T> => {
+    for (;;) {
+      if (signal.aborted) throw new DetachedError()
+      try {
+        return await write()
+      } catch (error) {
+        if (!(error instanceof LensError) || error.code !== 'STORE_UNAVAILABLE') throw error
+        await clock.sleep(100, signal)
+      }
+    }
+  }
+  return {
+    append: (page, epoch) => patiently(() => pages.append(page, epoch)),
+    reset: (handle, epoch, attempt) => patiently(() => pages.reset(handle, epoch, attempt)),
+    from: (handle, attempt, row, limit) => pages.from(handle, attempt, row, limit),
+    expire: (term, limit) => pages.expire(term, limit),
+  }
+}

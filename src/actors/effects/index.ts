@@ -1,0 +1,23 @@
+export type { EffectScope } from './effect.ts'
+import { queryMachine } from '../../domain/index.ts'
+import { bindEffect, type EffectScope } from './effect.ts'
+import { finish } from './finish.ts'
+import { follow } from './follow.ts'
+import { schedule } from './schedule.ts'
+import { settle } from './settle.ts'
+import { stop } from './stop.ts'
+import { submit } from './submit.ts'
+
+/** The query machine with this node's effects in its slots. */
+export function bindEffects(scope: EffectScope) {
+  return queryMachine.provide({
+    actors: {
+      schedule: bindEffect(schedule, scope),
+      submit: bindEffect(submit, scope),
+      follow: bindEffect(follow, scope),
+      finish: bindEffect(finish, scope, { early: true }),
+      stop: bindEffect(stop, scope),
+      settle: bindEffect(settle, scope),
+    },
+  })
+}

@@ -1,0 +1,54 @@
+/** The first thing that happens to a query that comes back to life: what its former owner left is looked at and decided. */
+import { decideOrphan } from '../../domain/index.ts'
+import type { LiveQuery } from '../live-query.ts'
+import type { EffectScope } from './effect.ts'
+import { fail } from './failure.ts'
+import { statementOf } from './statement.ts'
+
+/**
+ * Applies the table of recovery once. True: the query goes on in the state in which it was found, by the ordinary path
+ * (with `live.run` set where the engine still had it). False: an event was sent, and this effect is over.
+ */
+export async function resume(live: LiveQuery, scope: EffectScope): Promise<boolean> {
+  if (!live.resumed) return true
+  live.resumed = false
+  const { engines } = scope.environment
+  const { context, status, specification } = live
+  const launched = status === 'LAUNCHED' || status === 'RUNNING' || status === 'EXECUTED'
+  const driver = launched ? engines.choose(context.engine) : undefined
+  if (launched && context.engine !== null) live.slot ??= scope.lanes.occupy(context.engine, context.lane === 'heavy' ? 'heavy' : 'light')
+  const rowsOwed = context.rowCount === null || live.storedRows.rows < context.rowCount
+  if (driver && !(status === 'EXECUTED' && !rowsOwed)) {
+    const run = await driver.attach(statementOf(live), context.engineHandle)
+    if (run) live.run = Promise.resolve(run)
+  }
+  const engine = live.run ? 'running' : driver ? await driver.inquire(statementOf(live), context.engineHandle) : 'unknown'
+  if (live.detached) return false
+  const decision = decideOrphan({
+    status,
+    cancelRequested: live.cancelRequested,
+    mode: specification.mode,
+    keyed: specification.idempotencyKey !== null,
+    onRecovery: specification.onRecovery,
+    rowCount: context.rowCount,
+    rowsOwed,
+    safeToRepeat: context.safeToRepeat,
+    engine,
+  })
+  switch (decision.do) {
+    case 'go-on':
+    case 'reattach':
+    case 'finish':
+      return true
+    case 'cancel':
+      if (!live.send({ type: 'STOP_REQUESTED', reason: 'cancel' }))
+        live.send({ type: 'STOPPED', node: scope.environment.membership.nodeId })
+      return false
+    case 'rerun':
+      fail(live, scope, 'node', 'NODE_LOST', 'The node that ran it is gone.')
+      return false
+    case 'fail':
+      fail(live, scope, 'statement', decision.code, decision.message)
+      return false
+  }
+}

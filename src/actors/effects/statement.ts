@@ -1,0 +1,16 @@
+import type { StatementRequest } from '../../engines/index.ts'
+import type { LiveQuery } from '../live-query.ts'
+
+/** What the engine is asked for this attempt. */
+export function statementOf(live: LiveQuery): StatementRequest {
+  const { specification, context } = live
+  return {
+    handle: live.handle,
+    attempt: context.attempt,
+    sql: specification.sql,
+    parameters: specification.parameters,
+    database: specification.database,
+    properties: specification.properties,
+    isolated: (context.failures['engine-process'] ?? 0) > 0,
+  }
+}

@@ -1,0 +1,405 @@
+/**
+ * The actors alive on this node: one for every unfinished query that it owns. Submits, rehydrates, hands over, abandons.
+ * What is alive here is compared with the rows that this incarnation owns by `look`, on every hint and once per lease.
+ */
+import { Batcher, deferred } from '../async/index.ts'
+import {
+  checkSnapshot,
+  holdsSlot,
+  type QueryContext,
+  type QueryInput,
+  type QueryMachine,
+  queryMachineVersion,
+  replay,
+  type StoredSnapshot,
+  statusOf,
+} from '../domain/index.ts'
+import type { NewQuery, OwnedQuery, QueryRow, QuerySpecificationRow, StepAnswer, StepGroup, SubmitAnswer } from '../store/index.ts'
+import { bindEffects } from './effects/index.ts'
+import { type ActorEnvironment, isoNow } from './environment.ts'
+import { Journal } from './journal.ts'
+import { Lanes } from './lanes.ts'
+import { type Flight, LiveQuery } from './live-query.ts'
+
+export interface Target {
+  readonly incarnation: string
+  readonly node: string
+}
+
+const submissionsInOneCommitMax = 64
+const submissionFlightsMax = 4
+const rehydratedAtOnceMax = 200
+/** After the limit of running queries of a user was met: when to try again, unless one of theirs ends here before. */
+const limitRetryMs = 200
+
+export class QueryHost {
+  readonly lanes: Lanes
+  readonly #environment: ActorEnvironment
+  readonly #machine: QueryMachine
+  readonly #journal: Journal
+  readonly #lives = new Map<string, LiveQuery>()
+  readonly #submissions: Batcher<{ query: NewQuery; live: LiveQuery | null }, SubmitAnswer>
+  /** Restorations that failed for a passing reason, by handle. */
+  readonly #unreadable = new Set<string>()
+  #looking: Promise<void> | null = null
+  #lookAgain = false
+  #draining: (() => readonly Target[]) | null = null
+  #turn = 0
+
+  constructor(environment: ActorEnvironment, budget: (engine: string, lane: 'light' | 'heavy') => number) {
+    this.#environment = environment
+    this.lanes = new Lanes(budget)
+    this.#machine = bindEffects({
+      environment,
+      lanes: this.lanes,
+      find: handle => this.#lives.get(handle),
+      handOverTarget: () => this.#nextTarget(),
+    })
+    this.#journal = new Journal(environment, {
+      landed: (live, flight) => this.#landed(live, flight),
+      refused: (live, answer) => this.#refused(live, answer),
+    })
+    this.#submissions = new Batcher({
+      run: batch => this.#submitBatch(batch),
+      flightsMax: submissionFlightsMax,
+      sizeMax: submissionsInOneCommitMax,
+    })
+  }
+
+  /** The actor of a query that this node owns. */
+  find(handle: string): LiveQuery | undefined {
+    return this.#lives.get(handle)
+  }
+  lives(): IterableIterator<LiveQuery> {
+    return this.#lives.values()
+  }
+  get size(): number {
+    return this.#lives.size
+  }
+
+  // ------------------------------------------------------------ submission
+
+  /**
+   * Makes a query durable and begins it: `accepted` only when its row is there. `snapshot` is its first durable state.
+   * A draining node gives the row to another member at once.
+   */
+  async submit(specification: QuerySpecificationRow, requestHash: string | null): Promise<{ answer: SubmitAnswer; snapshot: StoredSnapshot }> {
+    const { membership } = this.#environment
+    const live = LiveQuery.submitted(this.#environment, this.#machine, specification, this.#journal.add)
+    this.#lives.set(live.handle, live)
+    live.start()
+    const target = this.#nextTarget() ?? { incarnation: membership.incarnation(), node: membership.nodeId }
+    live.send({ type: 'SUBMITTED', node: target.node })
+    const { transition, snapshot } = live.submission()
+    const query: NewQuery = {
+      specification,
+      transition: { ...transition, node: membership.nodeId },
+      snapshot,
+      ownerIncarnation: target.incarnation,
+      ownerNode: target.node,
+      requestHash,
+    }
+    try {
+      const answer = await this.#submissions.add({ query, live: target.incarnation === membership.incarnation() ? live : null })
+      if (answer.kind !== 'accepted') this.#drop(live)
+      else if (target.incarnation !== membership.incarnation()) {
+        this.#drop(live)
+        this.#environment.events.committed([{ specification, epoch: 1, snapshot }])
+        this.#environment.events.handedOver([{ handle: live.handle, user: specification.user, toIncarnation: target.incarnation, toNode: target.node }])
+      }
+      return { answer, snapshot }
+    } catch (error) {
+      // Whether the row is there is not known; if it is, the next look brings the query to life.
+      this.#drop(live)
+      throw error
+    }
+  }
+
+  async #submitBatch(batch: { query: NewQuery; live: LiveQuery | null }[]): Promise<readonly SubmitAnswer[]> {
+    const { store, settings, events } = this.#environment
+    const answers = await store.queries.submit(
+      batch.map(({ query }) => query),
+      settings.limits,
+    )
+    const committed = batch.flatMap(({ live }, index) =>
+      live && !live.detached && answers[index]?.kind === 'accepted' ? [live.accepted()] : [],
+    )
+    if (committed.length > 0) events.committed(committed)
+    return answers
+  }
+
+  // ------------------------------------------------------------ the journal's answers
+
+  #landed(live: LiveQuery, { group }: Flight): void {
+    if (group.newOwner) {
+      const { incarnation: toIncarnation, node: toNode } = group.newOwner
+      this.#drop(live)
+      this.#environment.events.handedOver([{ handle: live.handle, user: live.specification.user, toIncarnation, toNode }])
+    } else if (group.finishes) this.#drop(live)
+    else if (!holdsSlot(group.status)) {
+      live.slot?.release()
+      live.slot = null
+    }
+  }
+
+  #refused(live: LiveQuery, answer: Exclude<StepAnswer, { kind: 'committed' }>): void {
+    const { logger, clock } = this.#environment
+    switch (answer.kind) {
+      case 'cancel-requested':
+        live.cancelRequested = true
+        this.#rollBack(live)
+        return
+      case 'limit':
+        live.launchNotBefore = clock.monotonic() + limitRetryMs
+        this.#rollBack(live)
+        return
+      case 'stale':
+        // Ours, at another version than we thought: what is in the row is the truth.
+        this.#drop(live)
+        void this.look()
+        return
+      case 'fenced':
+        logger.warn({ handle: live.handle, epoch: live.epoch }, 'a write was refused: the query is owned elsewhere')
+        this.#drop(live)
+        return
+    }
+  }
+
+  #rollBack(live: LiveQuery): void {
+    live.slot?.release()
+    live.slot = null
+    live.rollBack()
+  }
+
+  /** Stops the actor, frees its slot and whatever it holds of its engine. */
+  #drop(live: LiveQuery): void {
+    if (this.#lives.get(live.handle) === live) this.#lives.delete(live.handle)
+    live.detach()
+    live.slot?.release()
+    live.slot = null
+    const { engines, logger } = this.#environment
+    const endsWithNode = engines.choose(live.context.engine)?.capabilities.endsWithNode ?? true
+    live.run
+      ?.then(run => (endsWithNode ? run.cancel() : run.detach()))
+      .catch(error => logger.debug({ err: error, handle: live.handle }, 'letting go of a run failed'))
+  }
+
+  // ------------------------------------------------------------ cancel
+
+  /** A cancel is durable: tells the actors that are here. */
+  deliverCancels(handles: Iterable<string>): void {
+    for (const handle of handles) {
+      const live = this.#lives.get(handle)
+      if (!live || live.cancelRequested) continue
+      live.cancelRequested = true
+      live.send({ type: 'STOP_REQUESTED', reason: 'cancel' })
+    }
+  }
+
+  // ------------------------------------------------------------ looking at what is owned
+
+  /** Compares the rows that this incarnation owns with its actors; rehydrates what is missing, delivers cancels. */
+  look(): Promise<void> {
+    if (this.#looking) {
+      this.#lookAgain = true
+      return this.#looking
+    }
+    this.#looking = this.#lookUntilQuiet().finally(() => {
+      this.#looking = null
+    })
+    return this.#looking
+  }
+
+  async #lookUntilQuiet(): Promise<void> {
+    do {
+      this.#lookAgain = false
+      await this.#lookOnce()
+    } while (this.#lookAgain)
+  }
+
+  async #lookOnce(): Promise<void> {
+    const { store, membership } = this.#environment
+    const incarnation = membership.incarnation()
+    // Those that were here, durable, before the rows were read: if their row is not ours, they are not ours.
+    const before = new Map([...this.#lives].filter(([, live]) => live.committed !== null && !live.handingOver).map(([handle, live]) => [handle, live.epoch]))
+    const owned = new Map<string, OwnedQuery>()
+    for (let afterHandle: string | undefined; ; ) {
+      const page = await store.queries.ownedBy(incarnation, 1_000, afterHandle)
+      for (const row of page) owned.set(row.handle, row)
+      afterHandle = page.at(-1)?.handle
+      if (page.length < 1_000) break
+    }
+    if (incarnation !== membership.incarnation()) return
+    for (const [handle, epoch] of before) {
+      const live = this.#lives.get(handle)
+      const row = owned.get(handle)
+      if (!live || live.epoch !== epoch || live.flying || live.hasSteps) continue
+      if (!row || row.epoch !== epoch) this.#drop(live)
+    }
+    const missing = [...owned.values()].filter(row => !this.#lives.has(row.handle) && !this.#unreadable.has(row.handle))
+    for (let index = 0; index < missing.length; index += rehydratedAtOnceMax)
+      await this.#rehydrate(
+        missing.slice(index, index + rehydratedAtOnceMax).map(row => row.handle),
+        incarnation,
+      )
+    this.deliverCancels([...owned.values()].filter(row => row.cancelRequested).map(row => row.handle))
+  }
+
+  async #rehydrate(handles: readonly string[], incarnation: string): Promise<void> {
+    const { store, membership, logger } = this.#environment
+    for (const row of await store.queries.read(handles)) {
+      if (row.finished || row.ownerIncarnation !== incarnation || incarnation !== membership.incarnation()) continue
+      if (this.#lives.has(row.handle)) continue
+      const check = checkSnapshot(row.snapshot)
+      if (!check.ok && check.tooNew) {
+        logger.warn({ handle: row.handle, reason: check.reason }, 'a query is left for a newer node')
+        this.#unreadable.add(row.handle)
+        continue
+      }
+      const reason = check.ok ? this.#revive(row, check.snapshot) : check.reason
+      if (reason !== null) await this.#failUnreadable(row, reason)
+    }
+  }
+
+  /** Gives the reason when the snapshot cannot be lived in. */
+  #revive(row: QueryRow, snapshot: StoredSnapshot): string | null {
+    const { context } = snapshot
+    if (context.version !== row.version || context.owner.epoch !== row.epoch || statusOf(snapshot.value) !== row.status)
+      return `the snapshot (${statusOf(snapshot.value)}, version ${context.version}, epoch ${context.owner.epoch}) does not belong to its row (${row.status}, version ${row.version}, epoch ${row.epoch})`
+    const live = LiveQuery.rehydrated(this.#environment, this.#machine, row, snapshot, this.#journal.add)
+    this.#lives.set(live.handle, live)
+    try {
+      live.start()
+      return null
+    } catch (error) {
+      this.#drop(live)
+      return error instanceof Error ? error.message : String(error)
+    }
+  }
+
+  /** One bad row harms nothing else: it is failed with its reason, by two steps of their own. */
+  async #failUnreadable(row: QueryRow, reason: string): Promise<void> {
+    const { store, settings, membership, random, logger, events } = this.#environment
+    logger.error({ handle: row.handle, reason }, 'a query cannot be restored')
+    const at = isoNow(this.#environment)
+    const message = `Its state could not be restored: ${reason}.`
+    const base = unreadableContext(row)
+    const failing: QueryContext = { ...base, version: row.version + 1, error: { code: 'RECOVERY_FAILED', message } }
+    const failed: QueryContext = { ...failing, version: row.version + 2, finishedAt: at }
+    const record = { handle: row.handle, epoch: row.epoch, machineVersion: queryMachineVersion, node: membership.nodeId }
+    const snapshot: StoredSnapshot = { machineVersion: queryMachineVersion, value: 'FAILED', context: failed }
+    const group: StepGroup = {
+      handle: row.handle,
+      fromVersion: row.version,
+      epoch: row.epoch,
+      transitions: [
+        {
+          ...record,
+          id: random.uuid(),
+          version: failing.version,
+          event: { type: 'ATTEMPT_FAILED', kind: 'statement', code: 'RECOVERY_FAILED', message, node: membership.nodeId, retryAt: null, at },
+          from: row.status,
+          to: 'FAILING',
+        },
+        { ...record, id: random.uuid(), version: failed.version, event: { type: 'GAVE_UP', at }, from: 'FAILING', to: 'FAILED' },
+      ],
+      snapshot,
+      status: 'FAILED',
+      outcome: 'FAILED',
+      launches: false,
+      finishes: true,
+    }
+    const [answer] = await store.queries.commit([group], settings.limits)
+    if (answer?.kind !== 'committed') return
+    events.committed([
+      { specification: row, epoch: row.epoch, snapshot: { ...snapshot, value: 'FAILING', context: failing } },
+      { specification: row, epoch: row.epoch, snapshot },
+    ])
+  }
+
+  // ------------------------------------------------------------ leaving
+
+  /** Fenced: stops every actor without writing, and ends on the engines what this node ran. */
+  async abandon(): Promise<void> {
+    const runs = [...this.#lives.values()].map(live => live.run)
+    for (const live of [...this.#lives.values()]) {
+      const run = live.run
+      this.#drop(live)
+      if (run) void run.then(r => r.cancel()).catch(() => {})
+    }
+    this.#unreadable.clear()
+    await Promise.allSettled(runs)
+  }
+
+  /** True between the beginning of a drain and the end of the process. */
+  get draining(): boolean {
+    return this.#draining !== null
+  }
+
+  /**
+   * Hands everything over: what waits at once, what can be reattached too; the rest is waited for up to `graceMs`, then
+   * stopped at its engine and handed over. Synchronous queries without a key are ended: nobody can come back for them.
+   */
+  async handOver(targets: () => readonly Target[], graceMs: number): Promise<void> {
+    const { clock } = this.#environment
+    this.#draining = targets
+    const stopAt = clock.monotonic() + graceMs
+    for (const live of [...this.#lives.values()]) this.#leaveQueue(live)
+    for (let stopping = false; this.#lives.size > 0; ) {
+      if (!stopping && clock.monotonic() >= stopAt) {
+        stopping = true
+        for (const live of [...this.#lives.values()]) live.send({ type: 'STOP_REQUESTED', reason: 'hand-over' })
+      }
+      if (stopping && targets().length === 0 && [...this.#lives.values()].every(live => live.status === 'QUEUED')) return
+      const wake = deferred()
+      const cancel = clock.after(stopping ? 100 : Math.min(100, Math.max(1, stopAt - clock.monotonic())), () => wake.resolve())
+      const [first] = this.#lives.values()
+      await Promise.race([wake.promise, first ? first.gone.promise : wake.promise])
+      cancel()
+      for (const live of [...this.#lives.values()]) this.#leaveQueue(live)
+    }
+  }
+
+  #leaveQueue(live: LiveQuery): void {
+    if (live.committed === null || live.handingOver) return
+    const { mode, idempotencyKey } = live.specification
+    if (mode === 'sync' && idempotencyKey === null && live.status !== 'EXECUTED') {
+      live.send({ type: 'STOP_REQUESTED', reason: 'abandoned' })
+      return
+    }
+    const reattachable = live.status === 'RUNNING' && this.#environment.engines.choose(live.context.engine)?.capabilities.reattach
+    if (live.status !== 'QUEUED' && !reattachable) return
+    const target = this.#nextTarget()
+    if (target) live.handOver(target)
+  }
+
+  #nextTarget(): Target | null {
+    const targets = this.#draining?.() ?? []
+    return targets.length === 0 ? null : (targets[this.#turn++ % targets.length] as Target)
+  }
+
+  // ------------------------------------------------------------ facts
+
+  load(): { running: number; queued: number; slots: ReadonlyMap<string, number> } {
+    let running = 0
+    for (const live of this.#lives.values()) if (holdsSlot(live.status)) running++
+    return { running, queued: this.#lives.size - running, slots: this.lanes.inUse() }
+  }
+
+  /** Budgets changed, or the node may launch again. */
+  budgetsChanged(): void {
+    this.lanes.serve(!this.draining)
+  }
+
+  stop(): void {
+    this.#journal.stop()
+  }
+}
+
+/** What is still known of a query whose snapshot cannot be read: what stands in its columns. */
+function unreadableContext(row: QueryRow): QueryContext {
+  const input: QueryInput = { handle: row.handle, lane: row.lane, engine: row.engine }
+  const [first] = replay(input, [{ type: 'SUBMITTED', node: row.ownerNode, at: row.submittedAt }])
+  if (!first) throw new Error('the replay of a submission gives a state')
+  return { ...first.context, owner: { node: row.ownerNode, epoch: row.epoch }, attempt: row.attempt, version: row.version }
+}

@@ -1,0 +1,5 @@
+export type { ActorEnvironment, ActorEvents, ActorSettings, CommittedStep, Membership } from './environment.ts'
+export { QueryHost, type Target } from './host.ts'
+export { laneKey } from './lanes.ts'
+export { DetachedError, type LiveQuery } from './live-query.ts'
+export { SessionHost, type SessionHostOptions } from './session-host.ts'

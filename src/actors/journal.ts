@@ -1,0 +1,114 @@
+/**
+ * The journal: what the actors of this node have done becomes durable here, many actors' steps in one commit.
+ *
+ *     add ──▶ ready ──(a flight is free)──▶ in flight ──▶ landed: effects run, frames go out
+ *                ▲                              │
+ *                └──── more steps came ─────────┤   refused: rolled back, or detached
+ *                                               └── no database: the same flight again, until it answers
+ *
+ * A query is in one flight at a time, so its versions are committed in order; a flight is repeated as it was, so that a
+ * commit whose answer was lost is recognised by the ids of its transitions.
+ */
+import { type Backoff, backoffDelayMs } from '../async/index.ts'
+import type { StepAnswer } from '../store/index.ts'
+import type { ActorEnvironment, CommittedStep } from './environment.ts'
+import type { Flight, LiveQuery } from './live-query.ts'
+
+const storeBackoff: Backoff = { firstMs: 25, limitMs: 250 }
+
+export interface JournalListener {
+  /** Steps of one query are durable. */
+  landed(live: LiveQuery, flight: Flight): void
+  /** They were not accepted. */
+  refused(live: LiveQuery, answer: Exclude<StepAnswer, { kind: 'committed' }>): void
+}
+
+export class Journal {
+  readonly #environment: ActorEnvironment
+  readonly #listener: JournalListener
+  readonly #ready = new Set<LiveQuery>()
+  #flights = 0
+  #scheduled = false
+  #stopped = false
+
+  constructor(environment: ActorEnvironment, listener: JournalListener) {
+    this.#environment = environment
+    this.#listener = listener
+  }
+
+  /** Steps of `live` wait to be committed. */
+  readonly add = (live: LiveQuery): void => {
+    this.#ready.add(live)
+    this.#schedule()
+  }
+
+  /** No flight takes off any more. */
+  stop(): void {
+    this.#stopped = true
+    this.#ready.clear()
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#flights >= this.#environment.settings.journalFlightsMax || this.#ready.size === 0) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#depart()
+    })
+  }
+
+  #depart(): void {
+    const { journalFlightsMax, journalBatchMax } = this.#environment.settings
+    while (!this.#stopped && this.#flights < journalFlightsMax && this.#ready.size > 0) {
+      const passengers: [LiveQuery, Flight][] = []
+      for (const live of this.#ready) {
+        if (passengers.length >= journalBatchMax) break
+        this.#ready.delete(live)
+        if (!live.detached && !live.flying && live.hasSteps) passengers.push([live, live.takeOff()])
+      }
+      if (passengers.length === 0) return
+      this.#flights++
+      void this.#fly(passengers).finally(() => {
+        this.#flights--
+        this.#schedule()
+      })
+    }
+  }
+
+  async #fly(passengers: [LiveQuery, Flight][]): Promise<void> {
+    const { store, settings, clock, random, logger, events } = this.#environment
+    let aboard = passengers
+    for (let attempt = 0; ; attempt++) {
+      let answers: readonly StepAnswer[]
+      try {
+        answers = await store.queries.commit(
+          aboard.map(([, flight]) => flight.group),
+          settings.limits,
+        )
+      } catch (error) {
+        // Nobody has been told anything yet: the same steps again, for as long as this node owns them.
+        logger.warn({ err: error, queries: aboard.length, attempt }, 'journal: the store did not take a commit, trying again')
+        await clock.sleep(backoffDelayMs(storeBackoff, attempt, random))
+        aboard = aboard.filter(([live]) => !live.detached)
+        if (this.#stopped || aboard.length === 0) return
+        continue
+      }
+      const committed: CommittedStep[] = []
+      aboard.forEach(([live, flight], index) => {
+        const answer = answers[index] as StepAnswer
+        if (live.detached) return
+        if (answer.kind === 'committed') committed.push(...live.landed(flight))
+      })
+      // Frames first, so that whoever is woken by an effect finds them published.
+      if (committed.length > 0) events.committed(committed)
+      aboard.forEach(([live, flight], index) => {
+        const answer = answers[index] as StepAnswer
+        if (live.detached) return
+        if (answer.kind === 'committed') this.#listener.landed(live, flight)
+        else this.#listener.refused(live, answer)
+        if (!live.detached && live.hasSteps && !live.flying) this.add(live)
+      })
+      return
+    }
+  }
+}

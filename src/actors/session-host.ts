@@ -1,0 +1,126 @@
+/**
+ * The sessions in use on this node, each an actor that follows its row. No node owns a session: the row is the truth, and
+ * every request compares it with what is here.
+ *
+ *     row    here    what is done
+ *     yes    no      built under the same id, with its properties and database
+ *     yes    older   built anew from the row: the row's version wins
+ *     no     yes     dropped: it was closed or expired elsewhere
+ *     no     no      invalid session
+ */
+import { type Actor, createActor, transition } from 'xstate'
+import type { Clock, Random } from '../async/index.ts'
+import { LensError, type SessionEvent, type SessionStatus, sessionMachine } from '../domain/index.ts'
+import type { SessionCheck, SessionRow, SessionStore } from '../store/index.ts'
+
+interface LiveSession {
+  readonly actor: Actor<typeof sessionMachine>
+  readonly row: SessionRow
+  usedAt: number
+}
+
+export interface SessionHostOptions {
+  readonly sessions: SessionStore
+  readonly clock: Clock
+  readonly random: Random
+  readonly nodeId: string
+  /** Sessions that nobody used here for so long leave the memory; their rows stay. */
+  readonly passivateMs: number
+}
+
+const moveAttemptsMax = 20
+
+export class SessionHost {
+  readonly #options: SessionHostOptions
+  readonly #lives = new Map<string, LiveSession>()
+
+  constructor(options: SessionHostOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#lives.size
+  }
+
+  has(id: string): boolean {
+    return this.#lives.has(id)
+  }
+
+  /** As this node knows it: good only right after a validation. */
+  known(id: string): SessionRow | undefined {
+    return this.#lives.get(id)?.row
+  }
+
+  /** A session that was just opened here, or read from its row. */
+  adopt(row: SessionRow): LiveSession {
+    this.drop(row.id)
+    const actor = createActor(sessionMachine, {
+      input: { id: row.id, user: row.user },
+      snapshot: sessionMachine.resolveState({
+        value: row.status,
+        context: { id: row.id, user: row.user, version: row.version, database: row.database, properties: row.properties },
+      }),
+    })
+    actor.start()
+    const live = { actor, row, usedAt: this.#options.clock.monotonic() }
+    this.#lives.set(row.id, live)
+    return live
+  }
+
+  drop(id: string): void {
+    this.#lives.get(id)?.actor.stop()
+    this.#lives.delete(id)
+  }
+
+  /** What memory may hold after the database said this of the session: the table above. */
+  async follow(id: string, check: SessionCheck | undefined): Promise<SessionRow | null> {
+    if (!check || check.status !== 'OPEN' || check.expired) {
+      this.drop(id)
+      return null
+    }
+    const live = this.#lives.get(id)
+    if (live && live.row.version === check.version) {
+      live.usedAt = this.#options.clock.monotonic()
+      return live.row
+    }
+    const row = await this.#options.sessions.read(id)
+    if (!row || row.status !== 'OPEN') {
+      this.drop(id)
+      return null
+    }
+    return this.adopt(row).row
+  }
+
+  /** Moves the session by compare-and-set; when another node was first, once more from its row. */
+  async move(id: string, event: SessionEvent): Promise<SessionRow> {
+    const { sessions, nodeId } = this.#options
+    for (let attempt = 0; attempt < moveAttemptsMax; attempt++) {
+      const row = await sessions.read(id)
+      if (!row || row.status !== 'OPEN') break
+      const live = this.adopt(row)
+      const [next] = transition(sessionMachine, live.actor.getSnapshot(), event)
+      const { database, properties, version } = next.context
+      if (version === row.version) break
+      const status = next.value as SessionStatus
+      if (!(await sessions.move(id, row.version, event, { database, properties, status }, nodeId))) continue
+      const moved: SessionRow = { ...row, database, properties, status, version }
+      if (status === 'OPEN') {
+        live.actor.send(event)
+        this.adopt(moved)
+      } else this.drop(id)
+      return moved
+    }
+    this.drop(id)
+    throw new LensError('SESSION_INVALID', 'The session is unknown, closed or expired.')
+  }
+
+  /** Lets go of what was not used here lately. */
+  passivate(): void {
+    const before = this.#options.clock.monotonic() - this.#options.passivateMs
+    for (const [id, live] of this.#lives) if (live.usedAt < before) this.drop(id)
+  }
+
+  stop(): void {
+    for (const id of [...this.#lives.keys()]) this.drop(id)
+  }
+}

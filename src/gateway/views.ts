@@ -1,0 +1,99 @@
+/** Views of queries as of a version, from whatever has that version: the live actor, this node's memory, or the row. */
+import type { QueryHost } from '../actors/index.ts'
+import { Batcher } from '../async/index.ts'
+import { checkSnapshot, outcomeOf, type QueryView, queryView, type StoredSnapshot, statusOf } from '../domain/index.ts'
+import type { QueryRow, QuerySpecificationRow, QueryStore, QueryVersion } from '../store/index.ts'
+
+/** Views kept in memory, and the longest SQL text of one that is kept. */
+const keptMax = 5_000
+const keptSqlMax = 16_384
+
+export class Views {
+  readonly #host: QueryHost
+  readonly #kept = new Map<string, { readonly epoch: number; readonly view: QueryView }>()
+  readonly #rows: Batcher<string, QueryRow | null>
+
+  constructor(queries: QueryStore, host: QueryHost) {
+    this.#host = host
+    this.#rows = new Batcher({
+      run: async handles => {
+        const rows = new Map((await queries.read([...new Set(handles)])).map(row => [row.handle, row]))
+        return handles.map(handle => rows.get(handle) ?? null)
+      },
+      flightsMax: 2,
+      sizeMax: 100,
+    })
+  }
+
+  /** The query as the database has it at this moment; null when it is gone meanwhile. Memory answers only for that very version. */
+  async at(version: QueryVersion): Promise<QueryView | null> {
+    const live = this.#host.find(version.handle)
+    if (live?.committed && live.epoch === version.epoch && live.committed.context.version === version.version)
+      return {
+        ...viewOfSnapshot(live.specification, live.committed),
+        progress: live.progress,
+        queuePosition: version.status === 'QUEUED' ? this.#host.lanes.positionOf(version.handle) : null,
+      }
+    const kept = this.#kept.get(version.handle)
+    if (kept && kept.epoch === version.epoch && kept.view.version === version.version) return kept.view
+    return this.read(version.handle)
+  }
+
+  /** From the row, whatever is in memory. */
+  async read(handle: string): Promise<QueryView | null> {
+    const row = await this.#rows.add(handle)
+    if (!row) return null
+    const view = viewOfRow(row)
+    this.keep(view, row.epoch)
+    return view
+  }
+
+  row(handle: string): Promise<QueryRow | null> {
+    return this.#rows.add(handle)
+  }
+
+  /** Remembers what is known to be durable. */
+  keep(view: QueryView, epoch: number): void {
+    if (view.sql.length > keptSqlMax) return
+    const known = this.#kept.get(view.handle)
+    if (known && known.view.version > view.version) return
+    this.#kept.delete(view.handle)
+    this.#kept.set(view.handle, { epoch, view })
+    if (this.#kept.size <= keptMax) return
+    const [oldest] = this.#kept.keys()
+    if (oldest !== undefined) this.#kept.delete(oldest)
+  }
+
+  forget(handle: string): void {
+    this.#kept.delete(handle)
+  }
+}
+
+export function viewOfSnapshot(specification: QuerySpecificationRow, snapshot: StoredSnapshot): QueryView {
+  return queryView(specification, snapshot.value, snapshot.context)
+}
+
+export function viewOfRow(row: QueryRow): QueryView {
+  const check = checkSnapshot(row.snapshot)
+  if (check.ok && statusOf(check.snapshot.value) === row.status) {
+    const view = queryView(row, check.snapshot.value, check.snapshot.context)
+    return row.status === 'CLOSED' ? { ...view, outcome: row.outcome ?? outcomeOf(row.status, check.snapshot.context) } : view
+  }
+  // A snapshot that cannot be read hides nothing that stands in columns.
+  const { handle, sessionId, user, name, sql, operation, mode, lane, priority, engine, status, outcome, version, attempt } = row
+  return {
+    ...{ handle, sessionId, user, name, sql, operation, mode, lane, priority, engine, status, outcome, version, attempt },
+    progress: { fraction: null, message: '' },
+    queuePosition: null,
+    owner: { node: row.ownerNode, epoch: row.epoch },
+    failedAttempts: [],
+    error: null,
+    result: null,
+    estimate: null,
+    plan: null,
+    submittedAt: row.submittedAt,
+    launchedAt: null,
+    startedAt: null,
+    finishedAt: row.finishedAt,
+  }
+}
