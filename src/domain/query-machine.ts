@@ -2,17 +2,19 @@
  * The query's statechart: pure. It names its actor slots (`schedule`, `submit`, `follow`, `finish`, `stop`, `settle`);
  * `machine.provide` binds them at the edge, and every one of them waits until the transition that invoked it is durable.
  *
- *     NEW → QUEUED → LAUNCHED → RUNNING → EXECUTED → SUCCESSFUL ─┐
- *              │         └────────┴──────────┴→ CANCELED ────────┼→ CLOSED
- *              └→ CANCELED        FAILING → QUEUED | FAILED ─────┘
+ *     NEW → QUEUED → LAUNCHED → RUNNING → EXECUTED ──→ SUCCESSFUL ─┐
+ *              ├─────────┼─────────┼──────────┼──────→ CANCELED ───┼→ CLOSED
+ *              └─────────┴─────────┴──────────┴→ FAILING → FAILED ─┘
+ *                                                   └────→ QUEUED
  *
  * LAUNCHED and RUNNING have an inner state `stopping`: somebody asked for the end, and the engine has not confirmed it yet.
  * Every accepted event is one durable transition and raises `version` by one; an event that no state accepts changes
  * nothing. Whatever the view of a query at some version needs beside its specification is in the context, so replaying
  * the events gives every frame. Decisions that depend on configuration are made outside and travel in the events.
  */
-import { type ActorLogic, type AnyEventObject, assign, fromCallback, setup } from 'xstate'
+import { type ActorLogic, type AnyEventObject, fromCallback, setup } from 'xstate'
 import type { ErrorCode } from './errors.ts'
+import { stepsOf } from './step.ts'
 import type { Column, Estimate, FailedAttempt, QueryError, ResultSummary } from './views.ts'
 import type { Lane, SlotLane } from './vocabulary.ts'
 
@@ -112,22 +114,45 @@ export type QueryEvent = Dated &
 export type QueryEventType = QueryEvent['type']
 
 /** The logic that fills a slot: an effect that sends events to its query, and detaches when it is stopped. */
+// biome-ignore lint/suspicious/noExplicitAny: XState's own bound of a logic whose snapshot and events nobody reads
 export type SlotLogic = ActorLogic<any, any, { readonly handle: string }, any, any>
 
 /** A slot that nobody filled does nothing: what tests and the replay use. */
 const idle: SlotLogic = fromCallback<AnyEventObject, { readonly handle: string }>(() => {})
 
 const input = ({ context }: { context: QueryContext }) => ({ handle: context.handle })
-const stopFailure = {
+
+const stopFailure: Readonly<Record<Exclude<StopReason, 'cancel'>, QueryError>> = {
   deadline: { code: 'DEADLINE_EXCEEDED', message: 'The query took longer than its deadline.' },
   abandoned: { code: 'NODE_LOST', message: 'The node that ran it is gone, and nobody waits for it any more.' },
   'hand-over': { code: 'NODE_LOST', message: 'Stopped to run on another node.' },
-} as const satisfies Partial<Record<StopReason, QueryError>>
+}
 
-function recordedFailure(context: QueryContext, code: string, message: string, node: string, at: string) {
-  if (context.attempt === 0) return context.failedAttempts
+const step = stepsOf<QueryContext, QueryEvent>()
+
+/** An attempt that was launched and now ends without success; one that failed before its launch is none. */
+function recordedFailure(context: QueryContext, { code, message }: QueryError, node: string, at: string) {
+  if (context.launchedAt === null) return context.failedAttempts
   return [...context.failedAttempts, { attempt: context.attempt, node, engine: context.engine, code, message, at }]
 }
+
+/** An attempt was ended for `reason`; whether another follows, the reason tells. */
+function endedFor(reason: StopReason | null, context: QueryContext, node: string, at: string): Partial<QueryContext> {
+  const failure = stopFailure[reason === null || reason === 'cancel' ? 'hand-over' : reason]
+  const again = failure === stopFailure['hand-over']
+  return {
+    failedAttempts: recordedFailure(context, failure, node, at),
+    error: again ? null : failure,
+    retryAt: again ? at : null,
+    stopReason: null,
+    rowCount: null,
+    result: null,
+    plan: null,
+  }
+}
+
+const asksFor = (event: QueryEvent, ...reasons: StopReason[]) =>
+  event.type === 'STOP_REQUESTED' && reasons.includes(event.reason)
 
 export const queryMachine = setup({
   types: {
@@ -137,149 +162,93 @@ export const queryMachine = setup({
   },
   actors: { schedule: idle, submit: idle, follow: idle, finish: idle, stop: idle, settle: idle },
   guards: {
-    unfinished: ({ context }) => context.finishedAt === null,
+    /** Epochs only grow; what is finished, or not yet durable, has no owner to change. */
+    changesOwner: ({ context, event }) =>
+      (event.type === 'CLAIMED' || event.type === 'HANDED_OVER') &&
+      context.submittedAt !== null &&
+      context.finishedAt === null &&
+      event.epoch > context.owner.epoch,
     mayRetry: ({ context }) => context.retryAt !== null,
     mayNotRetry: ({ context }) => context.retryAt === null,
-    wantsCancel: ({ event }) => event.type === 'STOP_REQUESTED' && event.reason === 'cancel',
+    wantsCancel: ({ event }) => asksFor(event, 'cancel'),
+    wantsEnd: ({ event }) => asksFor(event, 'deadline', 'abandoned'),
+    wantsStop: ({ event }) => asksFor(event, 'cancel', 'deadline', 'abandoned', 'hand-over'),
+    wantsCancelOfRetry: ({ context, event }) => asksFor(event, 'cancel') && context.retryAt !== null,
+    wantsEndOfRetry: ({ context, event }) => asksFor(event, 'deadline', 'abandoned') && context.retryAt !== null,
+    // What was executed with an effect is never called cancelled or late.
+    wantsCancelWithoutEffect: ({ context, event }) => asksFor(event, 'cancel') && context.safeToRepeat,
+    wantsEndWithoutEffect: ({ context, event }) => asksFor(event, 'deadline', 'abandoned') && context.safeToRepeat,
+    // A hand-over gives way to whoever wants the query's end; otherwise the first who asked is obeyed.
+    outranksHandOver: ({ context, event }) =>
+      asksFor(event, 'cancel', 'deadline', 'abandoned') && context.stopReason === 'hand-over',
     stoppingForCancel: ({ context }) => context.stopReason === 'cancel',
   },
   actions: {
-    submitted: assign(({ context, event }) =>
-      event.type !== 'SUBMITTED'
-        ? {}
-        : { version: context.version + 1, owner: { node: event.node, epoch: 1 }, submittedAt: event.at },
-    ),
-    estimated: assign(({ context, event }) =>
-      event.type !== 'ESTIMATED'
-        ? {}
-        : {
-            version: context.version + 1,
-            lane: event.lane,
-            estimate: { cost: event.cost, rows: event.rows, lane: event.lane },
-          },
-    ),
-    launched: assign(({ context, event }) =>
-      event.type !== 'LAUNCHED'
-        ? {}
-        : {
-            version: context.version + 1,
-            engine: event.engine,
-            attempt: context.attempt + 1,
-            attemptNode: context.owner.node,
-            launchedAt: event.at,
-            startedAt: null,
-            engineHandle: null,
-            retryAt: null,
-          },
-    ),
-    identified: assign(({ context, event }) =>
-      event.type !== 'IDENTIFIED' && event.type !== 'ADVANCED'
-        ? {}
-        : { version: context.version + 1, engineHandle: event.engineHandle },
-    ),
-    started: assign(({ context, event }) =>
-      event.type !== 'STARTED'
-        ? {}
-        : {
-            version: context.version + 1,
-            engineHandle: event.engineHandle ?? context.engineHandle,
-            safeToRepeat: event.safeToRepeat,
-            startedAt: event.at,
-          },
-    ),
-    executed: assign(({ context, event }) =>
-      event.type !== 'EXECUTED'
-        ? {}
-        : {
-            version: context.version + 1,
-            rowCount: event.rowCount,
-            plan: event.plan,
-            estimate: event.estimate ?? context.estimate,
-            result:
-              event.columns.length === 0
-                ? null
-                : { columns: event.columns, rowCount: event.rowCount, bytes: 0, expiresAt: null },
-          },
-    ),
-    stored: assign(({ context, event }) =>
-      event.type !== 'STORED'
-        ? {}
-        : {
-            version: context.version + 1,
-            pages: event.pages,
-            result: context.result && { ...context.result, bytes: event.bytes, expiresAt: event.expiresAt },
-            stopReason: null,
-            finishedAt: event.at,
-          },
-    ),
-    attemptFailed: assign(({ context, event }) =>
-      event.type !== 'ATTEMPT_FAILED'
-        ? {}
-        : {
-            version: context.version + 1,
-            failedAttempts: recordedFailure(context, event.code, event.message, event.node, event.at),
-            failures: { ...context.failures, [event.kind]: (context.failures[event.kind] ?? 0) + 1 },
-            error: event.retryAt === null ? { code: event.code, message: event.message } : null,
-            retryAt: event.retryAt,
-            rowCount: null,
-            result: null,
-            plan: null,
-          },
-    ),
-    // A stop that is not a cancel: the deadline, a hand-over, or a synchronous query that nobody waits for any more.
-    stoppedToFail: assign(({ context, event }) => {
-      const reason = event.type === 'STOP_REQUESTED' ? event.reason : context.stopReason
-      if (reason === null || reason === 'cancel') return {}
-      const { code, message } = stopFailure[reason]
-      const node = event.type === 'STOPPED' ? event.node : context.owner.node
-      return {
-        version: context.version + 1,
-        stopReason: null,
-        failedAttempts:
-          event.type === 'STOPPED'
-            ? recordedFailure(context, code, message, node, event.at)
-            : context.failedAttempts,
-        error: reason === 'hand-over' ? null : { code, message },
-        retryAt: reason === 'hand-over' ? event.at : null,
-        rowCount: null,
-        result: null,
-        plan: null,
-      }
-    }),
-    stopRequested: assign(({ context, event }) =>
-      event.type !== 'STOP_REQUESTED' ? {} : { version: context.version + 1, stopReason: event.reason },
-    ),
-    retried: assign(({ context }) => ({
-      version: context.version + 1,
-      retryAt: null,
+    submitted: step<'SUBMITTED'>((_, event) => ({ owner: { node: event.node, epoch: 1 }, submittedAt: event.at })),
+    estimated: step<'ESTIMATED'>((_, { lane, cost, rows }) => ({ lane, estimate: { cost, rows, lane } })),
+    launched: step<'LAUNCHED'>((context, event) => ({
+      engine: event.engine,
+      attempt: context.attempt + 1,
+      attemptNode: context.owner.node,
+      launchedAt: event.at,
+    })),
+    identified: step<'IDENTIFIED' | 'ADVANCED'>((_, { engineHandle }) => ({ engineHandle })),
+    started: step<'STARTED'>((context, event) => ({
+      engineHandle: event.engineHandle ?? context.engineHandle,
+      safeToRepeat: event.safeToRepeat,
+      startedAt: event.at,
+    })),
+    executed: step<'EXECUTED'>((context, { rowCount, columns, plan, estimate }) => ({
+      rowCount,
+      plan,
+      estimate: estimate ?? context.estimate,
+      result: columns.length === 0 ? null : { columns, rowCount, bytes: 0, expiresAt: null },
+      // It had finished before it could be stopped.
       stopReason: null,
+    })),
+    stored: step<'STORED'>((context, { pages, bytes, expiresAt, at }) => ({
+      pages,
+      result: context.result && { ...context.result, bytes, expiresAt },
+      engineHandle: null,
+      finishedAt: at,
+    })),
+    attemptFailed: step<'ATTEMPT_FAILED'>((context, { kind, code, message, node, retryAt, at }) => ({
+      failedAttempts: recordedFailure(context, { code, message }, node, at),
+      failures: { ...context.failures, [kind]: (context.failures[kind] ?? 0) + 1 },
+      error: retryAt === null ? { code, message } : null,
+      retryAt,
+      stopReason: null,
+      rowCount: null,
+      result: null,
+      plan: null,
+    })),
+    stopRequested: step<'STOP_REQUESTED'>((_, { reason }) => ({ stopReason: reason })),
+    stopped: step<'STOPPED'>((context, { node, at }) => endedFor(context.stopReason, context, node, at)),
+    ended: step<'STOP_REQUESTED'>((context, { reason, at }) =>
+      endedFor(reason, context, context.attemptNode ?? context.owner.node, at),
+    ),
+    retryDropped: step<'STOP_REQUESTED'>((_, { reason }) => ({
+      error: reason === 'cancel' ? null : stopFailure[reason],
+      retryAt: null,
+    })),
+    retried: step<'RETRIED' | 'STOP_REQUESTED'>(() => ({
+      retryAt: null,
       engineHandle: null,
       safeToRepeat: false,
       launchedAt: null,
       startedAt: null,
-      pages: 0,
     })),
-    gaveUp: assign(({ context, event }) => ({
-      version: context.version + 1,
-      engineHandle: null,
-      finishedAt: event.at,
-    })),
-    canceled: assign(({ context, event }) => ({
-      version: context.version + 1,
+    gaveUp: step<'GAVE_UP'>((_, { at }) => ({ engineHandle: null, finishedAt: at })),
+    canceled: step<'STOP_REQUESTED' | 'STOPPED'>((_, { at }) => ({
       stopReason: null,
-      retryAt: null,
       engineHandle: null,
       rowCount: null,
       result: null,
       plan: null,
-      finishedAt: event.at,
+      finishedAt: at,
     })),
-    owned: assign(({ context, event }) =>
-      event.type !== 'CLAIMED' && event.type !== 'HANDED_OVER'
-        ? {}
-        : { version: context.version + 1, owner: { node: event.node, epoch: event.epoch } },
-    ),
-    dropped: assign(({ context }) => ({ version: context.version + 1, result: null, plan: null, pages: 0 })),
+    owned: step<'CLAIMED' | 'HANDED_OVER'>((_, { node, epoch }) => ({ owner: { node, epoch } })),
+    dropped: step<'RESULT_DROPPED'>(() => ({ result: null, plan: null, pages: 0 })),
   },
 }).createMachine({
   id: 'query',
@@ -310,8 +279,8 @@ export const queryMachine = setup({
     finishedAt: null,
   }),
   on: {
-    CLAIMED: { guard: 'unfinished', actions: 'owned' },
-    HANDED_OVER: { guard: 'unfinished', actions: 'owned' },
+    CLAIMED: { guard: 'changesOwner', actions: 'owned' },
+    HANDED_OVER: { guard: 'changesOwner', actions: 'owned' },
   },
   states: {
     NEW: { on: { SUBMITTED: { target: 'QUEUED', actions: 'submitted' } } },
@@ -323,7 +292,7 @@ export const queryMachine = setup({
         ATTEMPT_FAILED: { target: 'FAILING', actions: 'attemptFailed' },
         STOP_REQUESTED: [
           { guard: 'wantsCancel', target: 'CANCELED', actions: 'canceled' },
-          { target: 'FAILING', actions: 'stoppedToFail' },
+          { guard: 'wantsEnd', target: 'FAILING', actions: 'ended' },
         ],
       },
     },
@@ -339,15 +308,17 @@ export const queryMachine = setup({
           on: {
             IDENTIFIED: { actions: 'identified' },
             STARTED: { target: '#query.RUNNING', actions: 'started' },
-            STOP_REQUESTED: { target: 'stopping', actions: 'stopRequested' },
+            STOP_REQUESTED: { guard: 'wantsStop', target: 'stopping', actions: 'stopRequested' },
           },
         },
         stopping: {
           invoke: { id: 'stop', src: 'stop', input },
           on: {
+            // `stop` begins again: it may be over for the former reason.
+            STOP_REQUESTED: { guard: 'outranksHandOver', target: 'stopping', reenter: true, actions: 'stopRequested' },
             STOPPED: [
               { guard: 'stoppingForCancel', target: '#query.CANCELED', actions: 'canceled' },
-              { target: '#query.FAILING', actions: 'stoppedToFail' },
+              { target: '#query.FAILING', actions: 'stopped' },
             ],
           },
         },
@@ -364,15 +335,16 @@ export const queryMachine = setup({
           invoke: { id: 'follow', src: 'follow', input },
           on: {
             ADVANCED: { actions: 'identified' },
-            STOP_REQUESTED: { target: 'stopping', actions: 'stopRequested' },
+            STOP_REQUESTED: { guard: 'wantsStop', target: 'stopping', actions: 'stopRequested' },
           },
         },
         stopping: {
           invoke: { id: 'stop', src: 'stop', input },
           on: {
+            STOP_REQUESTED: { guard: 'outranksHandOver', target: 'stopping', reenter: true, actions: 'stopRequested' },
             STOPPED: [
               { guard: 'stoppingForCancel', target: '#query.CANCELED', actions: 'canceled' },
-              { target: '#query.FAILING', actions: 'stoppedToFail' },
+              { target: '#query.FAILING', actions: 'stopped' },
             ],
           },
         },
@@ -383,6 +355,10 @@ export const queryMachine = setup({
       on: {
         STORED: { target: 'SUCCESSFUL', actions: 'stored' },
         ATTEMPT_FAILED: { target: 'FAILING', actions: 'attemptFailed' },
+        STOP_REQUESTED: [
+          { guard: 'wantsCancelWithoutEffect', target: 'CANCELED', actions: 'canceled' },
+          { guard: 'wantsEndWithoutEffect', target: 'FAILING', actions: 'ended' },
+        ],
       },
     },
     FAILING: {
@@ -390,6 +366,12 @@ export const queryMachine = setup({
       on: {
         RETRIED: { guard: 'mayRetry', target: 'QUEUED', actions: 'retried' },
         GAVE_UP: { guard: 'mayNotRetry', target: 'FAILED', actions: 'gaveUp' },
+        STOP_REQUESTED: [
+          // FAILING → CANCELED is no legal move: the next attempt begins at once, and QUEUED ends it for the same wish.
+          { guard: 'wantsCancelOfRetry', target: 'QUEUED', actions: 'retried' },
+          // `settle` begins again, and finds that no attempt follows.
+          { guard: 'wantsEndOfRetry', target: 'FAILING', reenter: true, actions: 'retryDropped' },
+        ],
       },
     },
     SUCCESSFUL: { on: { RESULT_DROPPED: { target: 'CLOSED', actions: 'dropped' } } },

@@ -3,7 +3,7 @@
  */
 import type { ErrorCode } from './errors.ts'
 import type { FailureKind } from './query-machine.ts'
-import type { Mode, OnRecovery, QueryStatus } from './vocabulary.ts'
+import { holdsSlot, isFinished, type Mode, type OnRecovery, type QueryStatus } from './vocabulary.ts'
 
 /** Bounds on repetition, per query. */
 export interface FailurePolicy {
@@ -13,9 +13,12 @@ export interface FailurePolicy {
   readonly engineDeathsMax: number
   /** Deaths of the node that ran it. */
   readonly nodeDeathsMax: number
-  /** Delay before another attempt at an engine that could not be reached; doubles with each failure. */
+  /** Delay before another attempt at an engine that could not be reached; doubles with each failure, up to `retryDelayMsMax`. */
   readonly retryDelayMs: number
 }
+
+/** However often an engine could not be reached, it is asked again after this long. */
+export const retryDelayMsMax = 60_000
 
 export interface Failure {
   readonly kind: FailureKind
@@ -50,7 +53,9 @@ export function nextAfterFailure(
     case 'hand-over':
       return again(0)
     case 'engine':
-      return count >= policy.engineFailuresMax ? end(code, message) : again(policy.retryDelayMs * 2 ** (count - 1))
+      return count >= policy.engineFailuresMax
+        ? end(code, message)
+        : again(Math.min(policy.retryDelayMs * 2 ** (count - 1), Math.max(policy.retryDelayMs, retryDelayMsMax)))
     case 'engine-process':
       return count >= policy.engineDeathsMax
         ? end('RECOVERY_FAILED', `Its engine process died ${count} times while it ran: ${message}`)
@@ -89,37 +94,62 @@ export interface OrphanFacts {
 }
 
 export type OrphanDecision =
+  /** The ordinary path of the state in which it was found. */
   | { readonly do: 'go-on' }
+  /** `STOP_REQUESTED` for `cancel`. */
   | { readonly do: 'cancel' }
+  /** All that it owed is there: `STORED` (after `EXECUTED`, where that was not yet said). */
   | { readonly do: 'finish' }
+  /** The engine has it: go on with that run. */
   | { readonly do: 'reattach' }
+  /** The engine has it and nobody waits for it: `STOP_REQUESTED` for `abandoned`, so that it fails once the engine has confirmed the end. */
+  | { readonly do: 'abandon' }
+  /** The attempt has failed with its node; another follows. */
   | { readonly do: 'rerun' }
   | { readonly do: 'fail'; readonly code: ErrorCode; readonly message: string }
 
-/** The table of `docs/architecture.md`, "What a claimant does": the first line that matches. */
+const fail = (code: ErrorCode, message: string): OrphanDecision => ({ do: 'fail', code, message })
+
+/**
+ * What a claimant does, the first line that matches:
+ *
+ * | found | done |
+ * |---|---|
+ * | FAILING, or finished | go on |
+ * | nothing launched | cancel if that was asked for; fail `NODE_LOST` if nobody waits any more; else go on |
+ * | EXECUTED and no rows owed | finish |
+ * | the engine still has it | reattach; if nobody waits any more, abandon |
+ * | the engine's word: committed | no rows owed: finish; rows owed: fail `RECOVERY_FAILED` |
+ * | ended without effect, or safe to repeat | cancel if that was asked for; fail `NODE_LOST` if nobody waits or `onRecovery` is `fail`; else rerun |
+ * | `onRecovery` is `rerun`, no cancel was asked for, and somebody waits | rerun |
+ * | else | fail `EXECUTION_UNKNOWN` |
+ *
+ * Nobody waits: it is synchronous and has no idempotency key. `NODE_LOST` says that a repetition is safe, so it stands
+ * only where nothing was launched, the engine confirmed the end without effect, or the statement is safe to repeat.
+ */
 export function decideOrphan(facts: OrphanFacts): OrphanDecision {
-  const launched = facts.status === 'LAUNCHED' || facts.status === 'RUNNING' || facts.status === 'EXECUTED'
-  if (facts.status === 'FAILING') return { do: 'go-on' }
-  if (!launched && facts.cancelRequested) return { do: 'cancel' }
-  if (facts.mode === 'sync' && !facts.keyed && facts.status !== 'EXECUTED')
-    return { do: 'fail', code: 'NODE_LOST', message: 'The node that a client waited at is gone, and nobody waits any more.' }
-  if (!launched) return { do: 'go-on' }
-  if (facts.status === 'EXECUTED' && !facts.rowsOwed) return { do: 'finish' }
-  if (facts.engine === 'running') return { do: 'reattach' }
-  if (facts.engine === 'committed')
-    return facts.rowsOwed
-      ? { do: 'fail', code: 'RECOVERY_FAILED', message: 'The statement was executed, but its rows are lost.' }
-      : { do: 'finish' }
-  if (facts.engine === 'ended' || facts.safeToRepeat) {
-    if (facts.cancelRequested) return { do: 'cancel' }
-    return facts.onRecovery === 'fail'
-      ? { do: 'fail', code: 'NODE_LOST', message: 'The node that ran it died.' }
-      : { do: 'rerun' }
+  const { status, cancelRequested, onRecovery, rowsOwed, safeToRepeat, engine } = facts
+  if (status === 'FAILING' || isFinished(status)) return { do: 'go-on' }
+  const nobodyWaits = facts.mode === 'sync' && !facts.keyed
+  const lostUnawaited = 'The node that a client waited at is gone, and nobody waits any more.'
+  if (!holdsSlot(status)) {
+    if (cancelRequested) return { do: 'cancel' }
+    return nobodyWaits ? fail('NODE_LOST', lostUnawaited) : { do: 'go-on' }
   }
-  if (facts.onRecovery === 'rerun' && !facts.cancelRequested) return { do: 'rerun' }
-  return {
-    do: 'fail',
-    code: 'EXECUTION_UNKNOWN',
-    message: 'The node that ran it died; the statement may or may not have been executed, and repeating it is not safe.',
+  if (status === 'EXECUTED' && !rowsOwed) return { do: 'finish' }
+  // A cancel that was asked for reaches the run by the ordinary path, once it is followed again.
+  if (engine === 'running') return { do: nobodyWaits && !cancelRequested ? 'abandon' : 'reattach' }
+  if (engine === 'committed')
+    return rowsOwed ? fail('RECOVERY_FAILED', 'The statement was executed, but its rows are lost.') : { do: 'finish' }
+  if (engine === 'ended' || safeToRepeat) {
+    // EXECUTED takes a cancel only of what is safe to repeat; another attempt meets the cancel in QUEUED.
+    if (cancelRequested) return { do: status === 'EXECUTED' && !safeToRepeat ? 'rerun' : 'cancel' }
+    if (nobodyWaits) return fail('NODE_LOST', lostUnawaited)
+    return onRecovery === 'fail' ? fail('NODE_LOST', 'The node that ran it died.') : { do: 'rerun' }
   }
+  if (onRecovery === 'rerun' && !cancelRequested && !nobodyWaits) return { do: 'rerun' }
+  return fail(
+    'EXECUTION_UNKNOWN',
+    'The node that ran it died; the statement may or may not have been executed, and repeating it is not safe.',
+  )
 }

@@ -5,7 +5,8 @@
  *     OPEN ─ CLOSE_REQUESTED → CLOSING ─ CLOSED → CLOSED       CLOSING: its queries still run, new calls are refused
  *        └ EXPIRED → EXPIRED
  */
-import { assign, setup } from 'xstate'
+import { setup } from 'xstate'
+import { stepsOf } from './step.ts'
 
 export const sessionMachineVersion = 1
 
@@ -34,33 +35,27 @@ export type SessionEvent = { readonly at: string } & (
   | { readonly type: 'EXPIRED' }
 )
 
+const step = stepsOf<SessionContext, SessionEvent>()
+
+/** By way of a map: a property may have any name, `__proto__` too. */
 function merged(current: Readonly<Record<string, string>>, changes: Readonly<Record<string, string | null>>) {
-  const result: Record<string, string> = { ...current }
+  const properties = new Map(Object.entries(current))
   for (const [key, value] of Object.entries(changes)) {
-    if (value === null) delete result[key]
-    else result[key] = value
+    if (value === null) properties.delete(key)
+    else properties.set(key, value)
   }
-  return result
+  return Object.fromEntries(properties)
 }
 
 export const sessionMachine = setup({
   types: { input: {} as SessionInput, context: {} as SessionContext, events: {} as SessionEvent },
   actions: {
-    opened: assign(({ context, event }) =>
-      event.type !== 'OPENED'
-        ? {}
-        : { version: context.version + 1, database: event.database, properties: event.properties },
-    ),
-    changed: assign(({ context, event }) =>
-      event.type !== 'CHANGED'
-        ? {}
-        : {
-            version: context.version + 1,
-            database: event.database === undefined ? context.database : event.database,
-            properties: merged(context.properties, event.properties),
-          },
-    ),
-    counted: assign(({ context }) => ({ version: context.version + 1 })),
+    opened: step<'OPENED'>((_, { database, properties }) => ({ database, properties })),
+    changed: step<'CHANGED'>((context, { database, properties }) => ({
+      database: database === undefined ? context.database : database,
+      properties: merged(context.properties, properties),
+    })),
+    counted: step<'CLOSE_REQUESTED' | 'CLOSED' | 'EXPIRED'>(() => ({})),
   },
 }).createMachine({
   id: 'session',

@@ -29,7 +29,13 @@ export type QueryStatus = (typeof QueryStatus)[keyof typeof QueryStatus]
 export type Outcome = 'SUCCESSFUL' | 'FAILED' | 'CANCELED'
 
 export const finishedStatuses = ['SUCCESSFUL', 'FAILED', 'CANCELED', 'CLOSED'] as const satisfies QueryStatus[]
-export const unfinishedStatuses = ['QUEUED', 'LAUNCHED', 'RUNNING', 'EXECUTED', 'FAILING'] as const satisfies QueryStatus[]
+export const unfinishedStatuses = [
+  'QUEUED',
+  'LAUNCHED',
+  'RUNNING',
+  'EXECUTED',
+  'FAILING',
+] as const satisfies QueryStatus[]
 /** Statuses in which a query holds a slot of its lane. */
 export const slotStatuses = ['LAUNCHED', 'RUNNING', 'EXECUTED'] as const satisfies QueryStatus[]
 
