@@ -1,5 +1,14 @@
+import { availableParallelism } from 'node:os'
+
 export default {
   files: ['test/**/*.test.ts'],
   extensions: ['ts'],
-  timeout: '3m',
+  // Tests are processes, not threads: signals, exit codes and DuckDB's native threads need a process of their own.
+  workerThreads: false,
+  // System tests run several nodes and a database each; more files at once than this starve one another on a small machine.
+  concurrency: Math.min(4, Math.max(2, availableParallelism())),
+  // Time without any test ending. A hang fails the run, slowness on a busy machine does not.
+  timeout: '4m',
+  // node:sqlite works but calls itself experimental, in every process.
+  nodeArguments: ['--disable-warning=ExperimentalWarning'],
 }
