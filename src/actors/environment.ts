@@ -44,7 +44,11 @@ export interface CommittedStep {
 export interface ActorEvents {
   /** After a commit: its steps in order, and never before. */
   committed(steps: readonly CommittedStep[]): void
-  progressed(specification: QuerySpecificationRow, context: QueryContext, progress: { fraction: number | null; message: string }): void
+  progressed(
+    specification: QuerySpecificationRow,
+    context: QueryContext,
+    progress: { fraction: number | null; message: string },
+  ): void
   /** Queries were given to other members: tell them to look. */
   handedOver(changes: readonly { handle: string; user: string; toIncarnation: string; toNode: string }[]): void
 }

@@ -14,7 +14,15 @@ import {
   type StoredSnapshot,
   statusOf,
 } from '../domain/index.ts'
-import type { NewQuery, OwnedQuery, QueryRow, QuerySpecificationRow, StepAnswer, StepGroup, SubmitAnswer } from '../store/index.ts'
+import type {
+  NewQuery,
+  OwnedQuery,
+  QueryRow,
+  QuerySpecificationRow,
+  StepAnswer,
+  StepGroup,
+  SubmitAnswer,
+} from '../store/index.ts'
 import { bindEffects } from './effects/index.ts'
 import { type ActorEnvironment, isoNow } from './environment.ts'
 import { Journal } from './journal.ts'
@@ -83,7 +91,10 @@ export class QueryHost {
    * Makes a query durable and begins it: `accepted` only when its row is there. `snapshot` is its first durable state.
    * A draining node gives the row to another member at once.
    */
-  async submit(specification: QuerySpecificationRow, requestHash: string | null): Promise<{ answer: SubmitAnswer; snapshot: StoredSnapshot }> {
+  async submit(
+    specification: QuerySpecificationRow,
+    requestHash: string | null,
+  ): Promise<{ answer: SubmitAnswer; snapshot: StoredSnapshot }> {
     const { membership } = this.#environment
     const live = LiveQuery.submitted(this.#environment, this.#machine, specification, this.#journal.add)
     this.#lives.set(live.handle, live)
@@ -100,12 +111,17 @@ export class QueryHost {
       requestHash,
     }
     try {
-      const answer = await this.#submissions.add({ query, live: target.incarnation === membership.incarnation() ? live : null })
+      const answer = await this.#submissions.add({
+        query,
+        live: target.incarnation === membership.incarnation() ? live : null,
+      })
       if (answer.kind !== 'accepted') this.#drop(live)
       else if (target.incarnation !== membership.incarnation()) {
         this.#drop(live)
         this.#environment.events.committed([{ specification, epoch: 1, snapshot }])
-        this.#environment.events.handedOver([{ handle: live.handle, user: specification.user, toIncarnation: target.incarnation, toNode: target.node }])
+        this.#environment.events.handedOver([
+          { handle: live.handle, user: specification.user, toIncarnation: target.incarnation, toNode: target.node },
+        ])
       }
       return { answer, snapshot }
     } catch (error) {
@@ -134,7 +150,9 @@ export class QueryHost {
     if (group.newOwner) {
       const { incarnation: toIncarnation, node: toNode } = group.newOwner
       this.#drop(live)
-      this.#environment.events.handedOver([{ handle: live.handle, user: live.specification.user, toIncarnation, toNode }])
+      this.#environment.events.handedOver([
+        { handle: live.handle, user: live.specification.user, toIncarnation, toNode },
+      ])
     } else if (group.finishes) this.#drop(live)
     else if (!holdsSlot(group.status)) {
       live.slot?.release()
@@ -221,7 +239,11 @@ export class QueryHost {
     const { store, membership } = this.#environment
     const incarnation = membership.incarnation()
     // Those that were here, durable, before the rows were read: if their row is not ours, they are not ours.
-    const before = new Map([...this.#lives].filter(([, live]) => live.committed !== null && !live.handingOver).map(([handle, live]) => [handle, live.epoch]))
+    const before = new Map(
+      [...this.#lives]
+        .filter(([, live]) => live.committed !== null && !live.handingOver)
+        .map(([handle, live]) => [handle, live.epoch]),
+    )
     const owned = new Map<string, OwnedQuery>()
     for (let afterHandle: string | undefined; ; ) {
       const page = await store.queries.ownedBy(incarnation, 1_000, afterHandle)
@@ -286,7 +308,12 @@ export class QueryHost {
     const base = unreadableContext(row)
     const failing: QueryContext = { ...base, version: row.version + 1, error: { code: 'RECOVERY_FAILED', message } }
     const failed: QueryContext = { ...failing, version: row.version + 2, finishedAt: at }
-    const record = { handle: row.handle, epoch: row.epoch, machineVersion: queryMachineVersion, node: membership.nodeId }
+    const record = {
+      handle: row.handle,
+      epoch: row.epoch,
+      machineVersion: queryMachineVersion,
+      node: membership.nodeId,
+    }
     const snapshot: StoredSnapshot = { machineVersion: queryMachineVersion, value: 'FAILED', context: failed }
     const group: StepGroup = {
       handle: row.handle,
@@ -297,11 +324,26 @@ export class QueryHost {
           ...record,
           id: random.uuid(),
           version: failing.version,
-          event: { type: 'ATTEMPT_FAILED', kind: 'statement', code: 'RECOVERY_FAILED', message, node: membership.nodeId, retryAt: null, at },
+          event: {
+            type: 'ATTEMPT_FAILED',
+            kind: 'statement',
+            code: 'RECOVERY_FAILED',
+            message,
+            node: membership.nodeId,
+            retryAt: null,
+            at,
+          },
           from: row.status,
           to: 'FAILING',
         },
-        { ...record, id: random.uuid(), version: failed.version, event: { type: 'GAVE_UP', at }, from: 'FAILING', to: 'FAILED' },
+        {
+          ...record,
+          id: random.uuid(),
+          version: failed.version,
+          event: { type: 'GAVE_UP', at },
+          from: 'FAILING',
+          to: 'FAILED',
+        },
       ],
       snapshot,
       status: 'FAILED',
@@ -343,6 +385,7 @@ export class QueryHost {
   async handOver(targets: () => readonly Target[], graceMs: number): Promise<void> {
     const { clock } = this.#environment
     this.#draining = targets
+    this.lanes.serve(false)
     const stopAt = clock.monotonic() + graceMs
     for (const live of [...this.#lives.values()]) this.#leaveQueue(live)
     for (let stopping = false; this.#lives.size > 0; ) {
@@ -350,9 +393,13 @@ export class QueryHost {
         stopping = true
         for (const live of [...this.#lives.values()]) live.send({ type: 'STOP_REQUESTED', reason: 'hand-over' })
       }
-      if (stopping && targets().length === 0 && [...this.#lives.values()].every(live => live.status === 'QUEUED')) return
+      // Nobody to give them to: their rows wait for whoever starts next.
+      if (targets().length === 0 && [...this.#lives.values()].every(live => live.status === 'QUEUED' && !live.hasSteps))
+        return
       const wake = deferred()
-      const cancel = clock.after(stopping ? 100 : Math.min(100, Math.max(1, stopAt - clock.monotonic())), () => wake.resolve())
+      const cancel = clock.after(stopping ? 100 : Math.min(100, Math.max(1, stopAt - clock.monotonic())), () =>
+        wake.resolve(),
+      )
       const [first] = this.#lives.values()
       await Promise.race([wake.promise, first ? first.gone.promise : wake.promise])
       cancel()
@@ -367,7 +414,8 @@ export class QueryHost {
       live.send({ type: 'STOP_REQUESTED', reason: 'abandoned' })
       return
     }
-    const reattachable = live.status === 'RUNNING' && this.#environment.engines.choose(live.context.engine)?.capabilities.reattach
+    const reattachable =
+      live.status === 'RUNNING' && this.#environment.engines.choose(live.context.engine)?.capabilities.reattach
     if (live.status !== 'QUEUED' && !reattachable) return
     const target = this.#nextTarget()
     if (target) live.handOver(target)
@@ -401,5 +449,10 @@ function unreadableContext(row: QueryRow): QueryContext {
   const input: QueryInput = { handle: row.handle, lane: row.lane, engine: row.engine }
   const [first] = replay(input, [{ type: 'SUBMITTED', node: row.ownerNode, at: row.submittedAt }])
   if (!first) throw new Error('the replay of a submission gives a state')
-  return { ...first.context, owner: { node: row.ownerNode, epoch: row.epoch }, attempt: row.attempt, version: row.version }
+  return {
+    ...first.context,
+    owner: { node: row.ownerNode, epoch: row.epoch },
+    attempt: row.attempt,
+    version: row.version,
+  }
 }

@@ -49,7 +49,8 @@ export class Journal {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#flights >= this.#environment.settings.journalFlightsMax || this.#ready.size === 0) return
+    if (this.#scheduled || this.#flights >= this.#environment.settings.journalFlightsMax || this.#ready.size === 0)
+      return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
@@ -87,7 +88,10 @@ export class Journal {
         )
       } catch (error) {
         // Nobody has been told anything yet: the same steps again, for as long as this node owns them.
-        logger.warn({ err: error, queries: aboard.length, attempt }, 'journal: the store did not take a commit, trying again')
+        logger.warn(
+          { err: error, queries: aboard.length, attempt },
+          'journal: the store did not take a commit, trying again',
+        )
         await clock.sleep(backoffDelayMs(storeBackoff, attempt, random))
         aboard = aboard.filter(([live]) => !live.detached)
         if (this.#stopped || aboard.length === 0) return

@@ -29,7 +29,11 @@ import { type ActorEnvironment, type CommittedStep, isoNow } from './environment
 import type { Slot } from './lanes.ts'
 
 /** An event without its date, which `send` adds. */
-export type UndatedEvent = QueryEvent extends infer Event ? (Event extends QueryEvent ? Omit<Event, 'at'> : never) : never
+export type UndatedEvent = QueryEvent extends infer Event
+  ? Event extends QueryEvent
+    ? Omit<Event, 'at'>
+    : never
+  : never
 
 /** Thrown into whatever waits for a query that this node does not own any more, or whose steps were refused. */
 export class DetachedError extends Error {
@@ -92,7 +96,13 @@ export class LiveQuery {
     environment: ActorEnvironment,
     machine: QueryMachine,
     specification: QuerySpecificationRow,
-    facts: { epoch: number; committed: StoredSnapshot | null; resumed: boolean; cancelRequested: boolean; storedRows: StoredRows },
+    facts: {
+      epoch: number
+      committed: StoredSnapshot | null
+      resumed: boolean
+      cancelRequested: boolean
+      storedRows: StoredRows
+    },
     ready: (live: LiveQuery) => void,
   ) {
     this.#environment = environment
@@ -109,15 +119,38 @@ export class LiveQuery {
   }
 
   /** A query that is being submitted: in NEW, nothing durable. */
-  static submitted(environment: ActorEnvironment, machine: QueryMachine, specification: QuerySpecificationRow, ready: (live: LiveQuery) => void): LiveQuery {
-    const facts = { epoch: 1, committed: null, resumed: false, cancelRequested: false, storedRows: { pages: 0, rows: 0, bytes: 0 } }
+  static submitted(
+    environment: ActorEnvironment,
+    machine: QueryMachine,
+    specification: QuerySpecificationRow,
+    ready: (live: LiveQuery) => void,
+  ): LiveQuery {
+    const facts = {
+      epoch: 1,
+      committed: null,
+      resumed: false,
+      cancelRequested: false,
+      storedRows: { pages: 0, rows: 0, bytes: 0 },
+    }
     return new LiveQuery(environment, machine, specification, facts, ready)
   }
 
   /** A query brought back to life from its row; `snapshot` has been checked. */
-  static rehydrated(environment: ActorEnvironment, machine: QueryMachine, row: QueryRow, snapshot: StoredSnapshot, ready: (live: LiveQuery) => void): LiveQuery {
+  static rehydrated(
+    environment: ActorEnvironment,
+    machine: QueryMachine,
+    row: QueryRow,
+    snapshot: StoredSnapshot,
+    ready: (live: LiveQuery) => void,
+  ): LiveQuery {
     const storedRows = { pages: row.storedPages, rows: row.storedRows, bytes: row.storedBytes }
-    const facts = { epoch: row.epoch, committed: snapshot, resumed: true, cancelRequested: row.cancelRequested, storedRows }
+    const facts = {
+      epoch: row.epoch,
+      committed: snapshot,
+      resumed: true,
+      cancelRequested: row.cancelRequested,
+      storedRows,
+    }
     return new LiveQuery(environment, machine, row, facts, ready)
   }
 
@@ -127,7 +160,10 @@ export class LiveQuery {
       return createActor(this.#machine, { input: { handle, lane, engine } })
     }
     const { handle, lane, engine } = this.#committed.context
-    return createActor(this.#machine, { snapshot: restorable(this.#machine, this.#committed), input: { handle, lane, engine } })
+    return createActor(this.#machine, {
+      snapshot: restorable(this.#machine, this.#committed),
+      input: { handle, lane, engine },
+    })
   }
 
   /** Starts the actor; whoever holds the query must be able to find it by then. Throws when the snapshot cannot be lived in. */
@@ -245,7 +281,11 @@ export class LiveQuery {
     this.#flying = false
     this.#steps.splice(0, flight.steps.length)
     this.#commit(flight.group.snapshot)
-    return flight.steps.map(({ record, snapshot }) => ({ specification: this.specification, epoch: record.epoch, snapshot }))
+    return flight.steps.map(({ record, snapshot }) => ({
+      specification: this.specification,
+      epoch: record.epoch,
+      snapshot,
+    }))
   }
 
   /** What waited was refused, but the query is still ours: back to what is durable; its effects begin again. */

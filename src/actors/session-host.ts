@@ -58,7 +58,13 @@ export class SessionHost {
       input: { id: row.id, user: row.user },
       snapshot: sessionMachine.resolveState({
         value: row.status,
-        context: { id: row.id, user: row.user, version: row.version, database: row.database, properties: row.properties },
+        context: {
+          id: row.id,
+          user: row.user,
+          version: row.version,
+          database: row.database,
+          properties: row.properties,
+        },
       }),
     })
     actor.start()

@@ -52,7 +52,8 @@ export class ClusterTopics {
 
   sessionClosed(ids: readonly string[]): void {
     const closed = new Set(ids)
-    for (const follower of [...this.#followers]) if (closed.has(follower.principal.sessionId)) this.#end(follower, sessionInvalid())
+    for (const follower of [...this.#followers])
+      if (closed.has(follower.principal.sessionId)) this.#end(follower, sessionInvalid())
   }
 
   ownershipChanged(change: OwnershipChangeView, users: readonly string[]): void {
@@ -62,7 +63,8 @@ export class ClusterTopics {
 
   stop(): void {
     this.#stopListening()
-    for (const follower of [...this.#followers]) this.#end(follower, new LensError('NODE_STOPPING', 'The node is stopping.'))
+    for (const follower of [...this.#followers])
+      this.#end(follower, new LensError('NODE_STOPPING', 'The node is stopping.'))
   }
 
   #of(topic: Follower['topic']): Follower[] {
@@ -110,7 +112,10 @@ export class ClusterTopics {
     }
   }
 
-  async #sendCluster(followers: readonly Follower[], news?: { change: OwnershipChangeView; users: readonly string[] }): Promise<void> {
+  async #sendCluster(
+    followers: readonly Follower[],
+    news?: { change: OwnershipChangeView; users: readonly string[] },
+  ): Promise<void> {
     const cluster = await this.#options.cluster.view()
     for (const follower of followers) {
       const changes = news ? [forReader(news.change, news.users, follower.principal)] : []
@@ -128,9 +133,12 @@ export class ClusterTopics {
       const sessions = sessionCounts.get(user) ?? (await this.#options.store.sessions.count(user))
       sessionCounts.set(user, sessions)
       const queries: Record<string, number> = {}
-      for (const row of counts) if (user === null || row.user === user) queries[row.status] = (queries[row.status] ?? 0) + row.count
+      for (const row of counts)
+        if (user === null || row.user === user) queries[row.status] = (queries[row.status] ?? 0) + row.count
       const machines: MachineCounts = { sessions, queries }
-      this.#send(follower, JSON.stringify(machines), () => follower.listener.frame({ type: 'machines', machines }, null))
+      this.#send(follower, JSON.stringify(machines), () =>
+        follower.listener.frame({ type: 'machines', machines }, null),
+      )
     }
   }
 
@@ -142,6 +150,10 @@ export class ClusterTopics {
 }
 
 /** Handles only of the reader's own queries, counts of all others. */
-function forReader(change: OwnershipChangeView, users: readonly string[], { user, admin }: Principal): OwnershipChangeView {
+function forReader(
+  change: OwnershipChangeView,
+  users: readonly string[],
+  { user, admin }: Principal,
+): OwnershipChangeView {
   return admin ? change : { ...change, handles: change.handles.filter((_, index) => users[index] === user) }
 }

@@ -131,10 +131,17 @@ export interface Gateway {
   /** Base URLs of the other living nodes. */
   otherNodes(): readonly string[]
 
-  openSession(request: OpenSessionRequest, idempotencyKey: string | null): Promise<{ session: SessionView; token: string }>
+  openSession(
+    request: OpenSessionRequest,
+    idempotencyKey: string | null,
+  ): Promise<{ session: SessionView; token: string }>
   /** Validates a token against the database (batched). Rejects with SESSION_INVALID or STORE_UNAVAILABLE. */
   authenticate(token: string): Promise<Principal>
-  listSessions(principal: Principal, limit: number, cursor?: string): Promise<{ sessions: readonly SessionView[]; nextCursor: string | null }>
+  listSessions(
+    principal: Principal,
+    limit: number,
+    cursor?: string,
+  ): Promise<{ sessions: readonly SessionView[]; nextCursor: string | null }>
   session(principal: Principal, id: string): Promise<SessionView>
   changeSession(
     principal: Principal,
@@ -143,22 +150,42 @@ export interface Gateway {
   ): Promise<SessionView>
   closeSession(principal: Principal, id: string, cancelQueries: boolean): Promise<void>
 
-  submit(principal: Principal, request: SubmitRequest, idempotencyKey: string | null, signal: AbortSignal): Promise<SubmitOutcome>
+  submit(
+    principal: Principal,
+    request: SubmitRequest,
+    idempotencyKey: string | null,
+    signal: AbortSignal,
+  ): Promise<SubmitOutcome>
   query(principal: Principal, handle: string): Promise<QueryView>
   /**
    * `authenticate` and `query` in one batch of look-ups: the hot path of polling. With `after` and `waitMs` waits until the
    * version is greater.
    */
-  poll(token: string, handle: string, wait: { after: number; waitMs: number } | null, signal: AbortSignal): Promise<QueryView>
-  listQueries(principal: Principal, request: ListQueriesRequest): Promise<{ queries: readonly QueryView[]; nextCursor: string | null }>
+  poll(
+    token: string,
+    handle: string,
+    wait: { after: number; waitMs: number } | null,
+    signal: AbortSignal,
+  ): Promise<QueryView>
+  listQueries(
+    principal: Principal,
+    request: ListQueriesRequest,
+  ): Promise<{ queries: readonly QueryView[]; nextCursor: string | null }>
   transitions(principal: Principal, handle: string): Promise<readonly TransitionView[]>
   cancel(principal: Principal, handle: string): Promise<{ query: QueryView; finished: boolean }>
   dropResult(principal: Principal, handle: string): Promise<void>
   rows(principal: Principal, handle: string, offset: number, limit: number): Promise<RowsPage>
   download(principal: Principal, handle: string, format: ResultFormat, offset: number): Promise<Download>
 
-  prepare(principal: Principal, request: { sql: string; name?: string | null; engine?: string | null }): Promise<PreparedQueryView>
-  listPrepared(principal: Principal, limit: number, cursor?: string): Promise<{ preparedQueries: readonly PreparedQueryView[]; nextCursor: string | null }>
+  prepare(
+    principal: Principal,
+    request: { sql: string; name?: string | null; engine?: string | null },
+  ): Promise<PreparedQueryView>
+  listPrepared(
+    principal: Principal,
+    limit: number,
+    cursor?: string,
+  ): Promise<{ preparedQueries: readonly PreparedQueryView[]; nextCursor: string | null }>
   prepared(principal: Principal, handle: string): Promise<PreparedQueryView>
   removePrepared(principal: Principal, handle: string): Promise<void>
   executePrepared(

@@ -5,7 +5,10 @@ export function encodeCursor(fields: Readonly<Record<string, string>>): string {
   return Buffer.from(JSON.stringify(fields)).toString('base64url')
 }
 
-export function decodeCursor<Field extends string>(cursor: string | undefined, ...fields: Field[]): Record<Field, string> | null {
+export function decodeCursor<Field extends string>(
+  cursor: string | undefined,
+  ...fields: Field[]
+): Record<Field, string> | null {
   if (cursor === undefined) return null
   try {
     const decoded: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())

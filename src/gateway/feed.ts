@@ -10,11 +10,11 @@
 import type { Logger } from 'pino'
 import type { CancelTimer, Clock } from '../async/index.ts'
 import { isFinished, LensError, type ProgressFrame, type QueryFrame, type QueryView } from '../domain/index.ts'
+import type { Store } from '../store/index.ts'
 import type { Principal, Subscription, SubscriptionListener } from './contract.ts'
 import type { History } from './history.ts'
 import { type Lookups, sessionInvalid } from './lookups.ts'
 import type { PeerPort } from './ports.ts'
-import type { Store } from '../store/index.ts'
 
 /** One query as one subscriber has seen it. */
 interface Tracker {
@@ -37,7 +37,12 @@ class QuerySubscription implements Subscription {
   ready: Promise<void> = Promise.resolve()
   readonly #onClose: (subscription: QuerySubscription) => void
 
-  constructor(principal: Principal, handle: string | null, listener: SubscriptionListener, onClose: (subscription: QuerySubscription) => void) {
+  constructor(
+    principal: Principal,
+    handle: string | null,
+    listener: SubscriptionListener,
+    onClose: (subscription: QuerySubscription) => void,
+  ) {
     this.principal = principal
     this.handle = handle
     this.listener = listener
@@ -92,11 +97,17 @@ export class Feed {
 
   stop(): void {
     this.#timer?.()
-    for (const subscription of [...this.#all()]) subscription.end(new LensError('NODE_STOPPING', 'The node is stopping.'))
+    for (const subscription of [...this.#all()])
+      subscription.end(new LensError('NODE_STOPPING', 'The node is stopping.'))
   }
 
   /** A query of the caller, which exists and may be seen. */
-  subscribeQuery(principal: Principal, handle: string, after: number | undefined, listener: SubscriptionListener): Subscription {
+  subscribeQuery(
+    principal: Principal,
+    handle: string,
+    after: number | undefined,
+    listener: SubscriptionListener,
+  ): Subscription {
     const subscription = this.#register(principal, handle, listener)
     subscription.ready = this.#begin(subscription, async () => {
       await this.#options.lookups.visible(principal, handle)
@@ -106,7 +117,11 @@ export class Feed {
   }
 
   /** All queries of the caller's session, those to come too. */
-  subscribeSession(principal: Principal, after: Readonly<Record<string, number>>, listener: SubscriptionListener): Subscription {
+  subscribeSession(
+    principal: Principal,
+    after: Readonly<Record<string, number>>,
+    listener: SubscriptionListener,
+  ): Subscription {
     const subscription = this.#register(principal, null, listener)
     subscription.ready = this.#begin(subscription, async () => {
       const named = Object.keys(after)
@@ -117,7 +132,8 @@ export class Feed {
       ])
       const mine = known.filter(version => version.user === principal.user || principal.admin)
       for (const version of mine) await this.#open(subscription, version.handle, after[version.handle])
-      for (const version of unfinished) if (!Object.hasOwn(after, version.handle)) await this.#open(subscription, version.handle, undefined)
+      for (const version of unfinished)
+        if (!Object.hasOwn(after, version.handle)) await this.#open(subscription, version.handle, undefined)
     })
     return subscription
   }
@@ -144,7 +160,8 @@ export class Feed {
   /** A session was closed: its subscriptions end now, not at the next comparison. */
   sessionClosed(ids: readonly string[]): void {
     const closed = new Set(ids)
-    for (const subscription of [...this.#all()]) if (closed.has(subscription.principal.sessionId)) subscription.end(sessionInvalid())
+    for (const subscription of [...this.#all()])
+      if (closed.has(subscription.principal.sessionId)) subscription.end(sessionInvalid())
   }
 
   // ------------------------------------------------------------ registration
@@ -180,7 +197,10 @@ export class Feed {
 
   /** Delivers the first state, or every version above `after`. */
   async #open(subscription: QuerySubscription, handle: string, after: number | undefined): Promise<void> {
-    const views = after === undefined ? [await this.#options.history.current(handle)] : await this.#options.history.above(handle, after)
+    const views =
+      after === undefined
+        ? [await this.#options.history.current(handle)]
+        : await this.#options.history.above(handle, after)
     const tracker: Tracker = { handle, delivered: after ?? 0, finished: false, catchingUp: false }
     subscription.trackers.set(handle, tracker)
     for (const view of views) if (view) this.#hand(subscription, tracker, view)
@@ -217,14 +237,16 @@ export class Feed {
     }
     subscription.listener.frame({ type: 'query', query: view }, text)
     // What has ended is forgotten when its last word is said; a session that lives for days holds no trace of it.
-    if (tracker.finished && subscription.handle === null && view.status === 'CLOSED') subscription.trackers.delete(tracker.handle)
+    if (tracker.finished && subscription.handle === null && view.status === 'CLOSED')
+      subscription.trackers.delete(tracker.handle)
   }
 
   async #catchUp(subscription: QuerySubscription, tracker: Tracker): Promise<void> {
     if (tracker.catchingUp || subscription.closed) return
     tracker.catchingUp = true
     try {
-      for (const view of await this.#options.history.above(tracker.handle, tracker.delivered)) this.#hand(subscription, tracker, view)
+      for (const view of await this.#options.history.above(tracker.handle, tracker.delivered))
+        this.#hand(subscription, tracker, view)
     } catch (error) {
       // The next comparison with the database tries again.
       this.#options.logger.debug({ err: error, handle: tracker.handle }, 'a subscriber could not catch up yet')

@@ -1,10 +1,12 @@
 /** The application service: puts the desks together behind the one contract that front doors call. */
+
+import type { Logger } from 'pino'
 import type { CommittedStep, QueryHost, SessionHost } from '../actors/index.ts'
 import type { CancelTimer, Clock, Random } from '../async/index.ts'
 import {
   LensError,
-  outcomeOf,
   type OwnershipChangeView,
+  outcomeOf,
   type ProgressFrame,
   type QueryEvent,
   type QueryFrame,
@@ -15,10 +17,19 @@ import {
 import type { Engines } from '../engines/index.ts'
 import type { ResultReader } from '../results/index.ts'
 import type { SessionRow, Store } from '../store/index.ts'
-import type { Logger } from 'pino'
-import type { Gateway, ListQueriesRequest, OpenSessionRequest, Principal, Subscription, SubscriptionListener, SubmitOutcome, SubmitRequest, Topic } from './contract.ts'
-import { decodeCursor, encodeCursor } from './cursor.ts'
 import { ClusterTopics } from './cluster-topics.ts'
+import type {
+  Gateway,
+  ListQueriesRequest,
+  OpenSessionRequest,
+  Principal,
+  SubmitOutcome,
+  SubmitRequest,
+  Subscription,
+  SubscriptionListener,
+  Topic,
+} from './contract.ts'
+import { decodeCursor, encodeCursor } from './cursor.ts'
 import { Feed } from './feed.ts'
 import { History } from './history.ts'
 import { Lookups, mustSee } from './lookups.ts'
@@ -73,7 +84,15 @@ export class LensGateway implements Gateway {
     this.#lookups = new Lookups(store, sessions, settings.admins)
     this.#views = new Views(store.queries, host)
     const history = new History(store.queries, this.#views)
-    this.#feed = new Feed({ store, lookups: this.#lookups, history, peers, clock, logger, revalidateMs: settings.revalidateMs })
+    this.#feed = new Feed({
+      store,
+      lookups: this.#lookups,
+      history,
+      peers,
+      clock,
+      logger,
+      revalidateMs: settings.revalidateMs,
+    })
     this.#waits = new Waits(this.#feed, clock)
     this.#resultDesk = new ResultDesk(this.#lookups, this.#views, options.results, databaseNow)
     this.#sessionDesk = new SessionDesk({
@@ -100,7 +119,14 @@ export class LensGateway implements Gateway {
       cancel: (principal, handle) => this.cancel(principal, handle),
     })
     this.#preparedDesk = new PreparedDesk({ store, engines, settings, submissions: this.#submissions })
-    this.#topics = new ClusterTopics({ store, cluster: options.cluster, clock, logger, lookups: this.#lookups, revalidateMs: settings.revalidateMs })
+    this.#topics = new ClusterTopics({
+      store,
+      cluster: options.cluster,
+      clock,
+      logger,
+      lookups: this.#lookups,
+      revalidateMs: settings.revalidateMs,
+    })
   }
 
   start(): void {
@@ -214,7 +240,11 @@ export class LensGateway implements Gateway {
     return viewOfSession(await this.#sessionDesk.read(principal, id))
   }
 
-  changeSession(principal: Principal, id: string, change: { database?: string | null; properties?: Readonly<Record<string, string | null>> }) {
+  changeSession(
+    principal: Principal,
+    id: string,
+    change: { database?: string | null; properties?: Readonly<Record<string, string | null>> },
+  ) {
     return this.#sessionDesk.change(principal, id, change)
   }
 
@@ -224,20 +254,33 @@ export class LensGateway implements Gateway {
 
   // ------------------------------------------------------------ queries
 
-  async submit(principal: Principal, request: SubmitRequest, idempotencyKey: string | null, signal: AbortSignal): Promise<SubmitOutcome> {
+  async submit(
+    principal: Principal,
+    request: SubmitRequest,
+    idempotencyKey: string | null,
+    signal: AbortSignal,
+  ): Promise<SubmitOutcome> {
     return this.#submissions.submit(principal, await this.#sessionOf(principal), request, idempotencyKey, signal)
   }
 
   /** The caller was validated for this very request, so what is in memory is what the row had then. */
   async #sessionOf(principal: Principal): Promise<SessionRow> {
-    return this.#options.sessions.known(principal.sessionId) ?? (await this.#sessionDesk.read(principal, principal.sessionId))
+    return (
+      this.#options.sessions.known(principal.sessionId) ??
+      (await this.#sessionDesk.read(principal, principal.sessionId))
+    )
   }
 
   async query(principal: Principal, handle: string): Promise<QueryView> {
     return this.#seen(await this.#lookups.visible(principal, handle))
   }
 
-  async poll(token: string, handle: string, wait: { after: number; waitMs: number } | null, signal: AbortSignal): Promise<QueryView> {
+  async poll(
+    token: string,
+    handle: string,
+    wait: { after: number; waitMs: number } | null,
+    signal: AbortSignal,
+  ): Promise<QueryView> {
     const { principal, query } = await this.#lookups.validate(token, handle)
     const version = mustSee(principal, query)
     if (wait === null || version.version > wait.after || wait.waitMs <= 0) return this.#seen(version)
@@ -264,17 +307,30 @@ export class LensGateway implements Gateway {
       ...(from !== undefined && { from }),
       ...(to !== undefined && { to }),
     }
-    const rows = await this.#options.store.queries.list(filter, limit + 1, decodeCursor(cursor, 'submittedAt', 'handle'))
+    const rows = await this.#options.store.queries.list(
+      filter,
+      limit + 1,
+      decodeCursor(cursor, 'submittedAt', 'handle'),
+    )
     const page = rows.slice(0, limit)
     const last = page.at(-1)
-    const nextCursor = rows.length > limit && last ? encodeCursor({ submittedAt: last.submittedAt, handle: last.handle }) : null
+    const nextCursor =
+      rows.length > limit && last ? encodeCursor({ submittedAt: last.submittedAt, handle: last.handle }) : null
     return { queries: page.map(viewOfRow), nextCursor }
   }
 
   async transitions(principal: Principal, handle: string): Promise<readonly TransitionView[]> {
     await this.#lookups.visible(principal, handle)
     const transitions = await this.#options.store.queries.transitions(handle, 0)
-    return transitions.map(({ version, event, from, to, node, epoch, at }) => ({ version, event: event.type, from, to, node, epoch, at }))
+    return transitions.map(({ version, event, from, to, node, epoch, at }) => ({
+      version,
+      event: event.type,
+      from,
+      to,
+      node,
+      epoch,
+      at,
+    }))
   }
 
   /** The wish is durable before it is answered, whoever owns the query. */
@@ -296,7 +352,8 @@ export class LensGateway implements Gateway {
     const { store, databaseNow, nodeId, random } = this.#options
     const version = await this.#lookups.visible(principal, handle)
     if (version.status === 'CLOSED') return
-    if (!version.finished) throw new LensError('RESULT_NOT_READY', `The query is ${version.status}; cancel it first.`, { retryAfterMs: 500 })
+    if (!version.finished)
+      throw new LensError('RESULT_NOT_READY', `The query is ${version.status}; cancel it first.`, { retryAfterMs: 500 })
     const row = await this.#views.row(handle)
     if (!row) throw new LensError('NOT_FOUND', 'There is no such query.')
     const snapshot = snapshotOf(row)
@@ -347,7 +404,13 @@ export class LensGateway implements Gateway {
   removePrepared(principal: Principal, handle: string) {
     return this.#preparedDesk.remove(principal, handle)
   }
-  async executePrepared(principal: Principal, handle: string, request: Omit<SubmitRequest, 'sql' | 'engine'>, idempotencyKey: string | null, signal: AbortSignal) {
+  async executePrepared(
+    principal: Principal,
+    handle: string,
+    request: Omit<SubmitRequest, 'sql' | 'engine'>,
+    idempotencyKey: string | null,
+    signal: AbortSignal,
+  ) {
     const session = await this.#sessionOf(principal)
     return this.#preparedDesk.execute(principal, session, handle, request, idempotencyKey, signal)
   }
@@ -374,7 +437,14 @@ export class LensGateway implements Gateway {
 
   async failovers(_principal: Principal) {
     const rows = await this.#options.store.cluster.failovers(100)
-    return rows.map(({ nodeId: node, incarnation, cause, detectedAt, doneAt, queries }) => ({ node, incarnation, cause, detectedAt, doneAt, queries }))
+    return rows.map(({ nodeId: node, incarnation, cause, detectedAt, doneAt, queries }) => ({
+      node,
+      incarnation,
+      cause,
+      detectedAt,
+      doneAt,
+      queries,
+    }))
   }
 
   async drain(principal: Principal, node: string): Promise<void> {
@@ -389,7 +459,14 @@ export class LensGateway implements Gateway {
       let running = 0
       for (const [key, count] of inUse) if (key.startsWith(`${driver.name} `)) running += count
       const queued = host.lanes.waiting(driver.name, 'light') + host.lanes.waiting(driver.name, 'heavy')
-      return { name: driver.name, driver: driver.driver, group: driver.group, healthy: driver.healthy(), running, queued }
+      return {
+        name: driver.name,
+        driver: driver.driver,
+        group: driver.group,
+        healthy: driver.healthy(),
+        running,
+        queued,
+      }
     })
   }
 

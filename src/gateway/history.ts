@@ -2,7 +2,7 @@
  * Every version of a query, made by replaying its transitions: what a subscriber missed is computed, not stored. Requests for
  * the same query that come before its reading has begun share it.
  */
-import { type QueryEvent, queryView, replay, type QueryView } from '../domain/index.ts'
+import { type QueryEvent, type QueryView, queryView, replay } from '../domain/index.ts'
 import type { QueryStore } from '../store/index.ts'
 import { type Views, viewOfRow } from './views.ts'
 
@@ -43,7 +43,10 @@ export class History {
     if (!gapFree || transitions.length === 0) return [viewOfRow(row)]
     const input = { handle, lane: row.requestedLane, engine: row.requestedEngine }
     const views: QueryView[] = []
-    for (const { value, context } of replay(input, transitions.map(({ event }) => event as QueryEvent)))
+    for (const { value, context } of replay(
+      input,
+      transitions.map(({ event }) => event as QueryEvent),
+    ))
       views.push(queryView(row, value, context))
     // A row whose state could not be restored was failed beside its machine: its last word is the row's.
     const last = views.at(-1)

@@ -22,16 +22,33 @@ export class PreparedDesk {
     this.#options = options
   }
 
-  async prepare(principal: Principal, session: SessionRow, request: { sql: string; name?: string | null; engine?: string | null }): Promise<PreparedQueryView> {
+  async prepare(
+    principal: Principal,
+    session: SessionRow,
+    request: { sql: string; name?: string | null; engine?: string | null },
+  ): Promise<PreparedQueryView> {
     const { store, engines, settings } = this.#options
     const { sql, name = null, engine = null } = request
-    if (Buffer.byteLength(sql) > settings.sqlBytesMax) throw new LensError('TOO_LARGE', `sql: may have ${settings.sqlBytesMax} bytes.`)
+    if (Buffer.byteLength(sql) > settings.sqlBytesMax)
+      throw new LensError('TOO_LARGE', `sql: may have ${settings.sqlBytesMax} bytes.`)
     const driver = engines.choose(engine)
-    if (!driver) throw new LensError('REQUEST_INVALID', `engine: expected one of ${engines.drivers.map(known => known.name).join(', ')}, or a group.`)
+    if (!driver)
+      throw new LensError(
+        'REQUEST_INVALID',
+        `engine: expected one of ${engines.drivers.map(known => known.name).join(', ')}, or a group.`,
+      )
     const { database, properties } = session
     const handle = uuidv7()
     try {
-      const { parameterCount, columns } = await driver.prepare({ handle, attempt: 0, sql, parameters: [], database, properties, isolated: false })
+      const { parameterCount, columns } = await driver.prepare({
+        handle,
+        attempt: 0,
+        sql,
+        parameters: [],
+        database,
+        properties,
+        isolated: false,
+      })
       return view(
         await store.prepared.insert({
           ...{ handle, user: principal.user, sessionId: principal.sessionId, name, sql, engine: driver.name },
@@ -46,10 +63,15 @@ export class PreparedDesk {
   }
 
   async list(principal: Principal, limit: number, cursor?: string) {
-    const rows = await this.#options.store.prepared.list(principal.user, limit + 1, decodeCursor(cursor, 'createdAt', 'handle'))
+    const rows = await this.#options.store.prepared.list(
+      principal.user,
+      limit + 1,
+      decodeCursor(cursor, 'createdAt', 'handle'),
+    )
     const page = rows.slice(0, limit)
     const last = page.at(-1)
-    const nextCursor = rows.length > limit && last ? encodeCursor({ createdAt: last.createdAt, handle: last.handle }) : null
+    const nextCursor =
+      rows.length > limit && last ? encodeCursor({ createdAt: last.createdAt, handle: last.handle }) : null
     return { preparedQueries: page.map(view), nextCursor }
   }
 
@@ -73,15 +95,21 @@ export class PreparedDesk {
   ): Promise<SubmitOutcome> {
     const row = await this.#read(principal, handle)
     const given = request.parameters?.length ?? 0
-    if (given !== row.parameterCount) throw new LensError('REQUEST_INVALID', `parameters: expected ${row.parameterCount} values, got ${given}.`)
-    const asPrepared = { ...session, database: session.database ?? row.database, properties: { ...row.properties, ...session.properties } }
+    if (given !== row.parameterCount)
+      throw new LensError('REQUEST_INVALID', `parameters: expected ${row.parameterCount} values, got ${given}.`)
+    const asPrepared = {
+      ...session,
+      database: session.database ?? row.database,
+      properties: { ...row.properties, ...session.properties },
+    }
     const submission = { ...request, name: request.name ?? row.name, sql: row.sql, engine: row.engine }
     return this.#options.submissions.submit(principal, asPrepared, submission, idempotencyKey, signal)
   }
 
   async #read(principal: Principal, handle: string): Promise<PreparedRow> {
     const row = await this.#options.store.prepared.read(handle)
-    if (!row || (row.user !== principal.user && !principal.admin)) throw new LensError('NOT_FOUND', 'There is no such prepared query.')
+    if (!row || (row.user !== principal.user && !principal.admin))
+      throw new LensError('NOT_FOUND', 'There is no such prepared query.')
     return row
   }
 }

@@ -1,8 +1,7 @@
 /** Rows of ended queries, from any node, in pages or as a stream. */
-import { type Column, LensError } from '../domain/index.ts'
+import { type Column, checkSnapshot, LensError } from '../domain/index.ts'
 import type { ResultReader } from '../results/index.ts'
 import type { QueryRow } from '../store/index.ts'
-import { checkSnapshot } from '../domain/index.ts'
 import type { Download, Principal, ResultFormat, RowsPage } from './contract.ts'
 import { type Lookups, mustSee } from './lookups.ts'
 import type { Views } from './views.ts'

@@ -31,13 +31,17 @@ export class SessionDesk {
     this.#options = options
   }
 
-  async open(request: OpenSessionRequest, idempotencyKey: string | null): Promise<{ session: SessionView; token: string }> {
+  async open(
+    request: OpenSessionRequest,
+    idempotencyKey: string | null,
+  ): Promise<{ session: SessionView; token: string }> {
     const { store, sessions, settings, random, nodeId } = this.#options
     const { user, database = null, properties = {} } = request
     checkProperties(properties, settings.propertiesBytesMax)
     const id = random.uuid()
     // A repetition with the same key must be given the same token, and the database holds no secret: so it is derived.
-    const secretOf = (sessionId: string) => (idempotencyKey === null ? random.secret(32) : this.#derivedSecret(sessionId, user, idempotencyKey))
+    const secretOf = (sessionId: string) =>
+      idempotencyKey === null ? random.secret(32) : this.#derivedSecret(sessionId, user, idempotencyKey)
     const secret = secretOf(id)
     const answer = await store.sessions.open(
       {
@@ -54,9 +58,14 @@ export class SessionDesk {
       settings.sessionsPerUser,
     )
     if (answer.kind === 'limit')
-      throw new LensError('SESSION_LIMIT', `The user has ${answer.limit} open sessions in the cluster, as many as allowed.`, { retryAfterMs: 1_000 })
+      throw new LensError(
+        'SESSION_LIMIT',
+        `The user has ${answer.limit} open sessions in the cluster, as many as allowed.`,
+        { retryAfterMs: 1_000 },
+      )
     if (answer.kind === 'duplicate') {
-      if (!answer.sameRequest) throw new LensError('CONFLICT', 'The Idempotency-Key was used before with other content.')
+      if (!answer.sameRequest)
+        throw new LensError('CONFLICT', 'The Idempotency-Key was used before with other content.')
       if (!answer.session) throw sessionInvalid()
       return { session: viewOfSession(answer.session), token: `${answer.session.id}.${secretOf(answer.session.id)}` }
     }
@@ -65,7 +74,11 @@ export class SessionDesk {
   }
 
   async list(principal: Principal, limit: number, cursor?: string) {
-    const rows = await this.#options.store.sessions.list(principal.admin ? null : principal.user, limit + 1, decodeCursor(cursor, 'createdAt', 'id'))
+    const rows = await this.#options.store.sessions.list(
+      principal.admin ? null : principal.user,
+      limit + 1,
+      decodeCursor(cursor, 'createdAt', 'id'),
+    )
     const page = rows.slice(0, limit)
     const last = page.at(-1)
     const nextCursor = rows.length > limit && last ? encodeCursor({ createdAt: last.createdAt, id: last.id }) : null
@@ -79,7 +92,11 @@ export class SessionDesk {
     return row
   }
 
-  async change(principal: Principal, id: string, change: { database?: string | null; properties?: Readonly<Record<string, string | null>> }): Promise<SessionView> {
+  async change(
+    principal: Principal,
+    id: string,
+    change: { database?: string | null; properties?: Readonly<Record<string, string | null>> },
+  ): Promise<SessionView> {
     const before = await this.read(principal, id)
     const kept = Object.entries({ ...before.properties, ...change.properties }).filter(([, value]) => value !== null)
     checkProperties(Object.fromEntries(kept) as Record<string, string>, this.#options.settings.propertiesBytesMax)
@@ -104,7 +121,9 @@ export class SessionDesk {
   }
 
   #derivedSecret(sessionId: string, user: string, key: string): string {
-    return createHash('sha256').update(JSON.stringify(['session', this.#options.tokenSecret, sessionId, user, key])).digest('base64url')
+    return createHash('sha256')
+      .update(JSON.stringify(['session', this.#options.tokenSecret, sessionId, user, key]))
+      .digest('base64url')
   }
 }
 

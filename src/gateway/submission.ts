@@ -1,13 +1,14 @@
 /** From a request to a durable query, and, for a synchronous one, to its end. */
+
+import { uuidv7 } from 'uuidv7'
 import type { QueryHost } from '../actors/index.ts'
 import { isFinished, LensError, type QueryView } from '../domain/index.ts'
 import type { Engines } from '../engines/index.ts'
 import type { QuerySpecificationRow, SessionRow, Store } from '../store/index.ts'
-import { uuidv7 } from 'uuidv7'
 import type { Principal, SubmitOutcome, SubmitRequest } from './contract.ts'
+import { sessionInvalid } from './lookups.ts'
 import type { ResultDesk } from './result-desk.ts'
 import { checkProperties, hashOf } from './session-desk.ts'
-import { sessionInvalid } from './lookups.ts'
 import type { GatewaySettings } from './settings.ts'
 import { type Views, viewOfSnapshot } from './views.ts'
 import type { Waits } from './waits.ts'
@@ -34,7 +35,13 @@ export class SubmissionDesk {
     this.#options = options
   }
 
-  async submit(principal: Principal, session: SessionRow, request: SubmitRequest, key: string | null, signal: AbortSignal): Promise<SubmitOutcome> {
+  async submit(
+    principal: Principal,
+    session: SessionRow,
+    request: SubmitRequest,
+    key: string | null,
+    signal: AbortSignal,
+  ): Promise<SubmitOutcome> {
     const { host, views } = this.#options
     const specification = this.#specify(principal, session, request, key)
     const requestHash = key === null ? null : hashOf({ ...request, timeoutMs: undefined, cancelOnTimeout: undefined })
@@ -45,7 +52,8 @@ export class SubmissionDesk {
         query = viewOfSnapshot(specification, snapshot)
         break
       case 'duplicate': {
-        if (!answer.sameRequest) throw new LensError('CONFLICT', 'The Idempotency-Key was used before with other content.')
+        if (!answer.sameRequest)
+          throw new LensError('CONFLICT', 'The Idempotency-Key was used before with other content.')
         const earlier = await views.read(answer.handle)
         if (!earlier) throw new LensError('CONFLICT', 'The query of this Idempotency-Key is no longer kept.')
         query = earlier
@@ -54,21 +62,45 @@ export class SubmissionDesk {
       case 'session-invalid':
         throw sessionInvalid()
       case 'queue-full':
-        throw new LensError('QUEUE_FULL', `${answer.scope} has ${answer.limit} queued queries in the cluster, as many as allowed.`, { retryAfterMs: 1_000 })
+        throw new LensError(
+          'QUEUE_FULL',
+          `${answer.scope} has ${answer.limit} queued queries in the cluster, as many as allowed.`,
+          { retryAfterMs: 1_000 },
+        )
       case 'fenced':
-        throw new LensError('NODE_STOPPING', 'The node has left the cluster and is joining again.', { retryable: true, retryAfterMs: 500 })
+        throw new LensError('NODE_STOPPING', 'The node has left the cluster and is joining again.', {
+          retryable: true,
+          retryAfterMs: 500,
+        })
     }
     if (specification.mode === 'async') return { kind: 'accepted', query }
     return this.#waitForEnd(principal, query, request, key, signal)
   }
 
-  #specify(principal: Principal, session: SessionRow, request: SubmitRequest, key: string | null): QuerySpecificationRow {
+  #specify(
+    principal: Principal,
+    session: SessionRow,
+    request: SubmitRequest,
+    key: string | null,
+  ): QuerySpecificationRow {
     const { settings, engines, databaseNow } = this.#options
-    const { sql, operation = 'execute', mode = 'async', name = null, engine = null, lane = 'auto', priority = 'normal' } = request
-    if (Buffer.byteLength(sql) > settings.sqlBytesMax) throw new LensError('TOO_LARGE', `sql: may have ${settings.sqlBytesMax} bytes.`)
+    const {
+      sql,
+      operation = 'execute',
+      mode = 'async',
+      name = null,
+      engine = null,
+      lane = 'auto',
+      priority = 'normal',
+    } = request
+    if (Buffer.byteLength(sql) > settings.sqlBytesMax)
+      throw new LensError('TOO_LARGE', `sql: may have ${settings.sqlBytesMax} bytes.`)
     if (sql.trim() === '') throw new LensError('REQUEST_INVALID', 'sql: expected a statement.')
     if (!engines.choose(engine))
-      throw new LensError('REQUEST_INVALID', `engine: expected one of ${engines.drivers.map(driver => driver.name).join(', ')}, or a group.`)
+      throw new LensError(
+        'REQUEST_INVALID',
+        `engine: expected one of ${engines.drivers.map(driver => driver.name).join(', ')}, or a group.`,
+      )
     const properties = { ...session.properties, ...request.properties }
     checkProperties(properties, settings.propertiesBytesMax)
     const now = databaseNow()
@@ -93,10 +125,22 @@ export class SubmissionDesk {
     }
   }
 
-  async #waitForEnd(principal: Principal, submitted: QueryView, request: SubmitRequest, key: string | null, signal: AbortSignal): Promise<SubmitOutcome> {
+  async #waitForEnd(
+    principal: Principal,
+    submitted: QueryView,
+    request: SubmitRequest,
+    key: string | null,
+    signal: AbortSignal,
+  ): Promise<SubmitOutcome> {
     const { waits, store, host, views, results } = this.#options
     const { handle } = submitted
-    const ended = await waits.until(principal, handle, view => isFinished(view.status), request.timeoutMs ?? syncTimeoutDefaultMs, signal)
+    const ended = await waits.until(
+      principal,
+      handle,
+      view => isFinished(view.status),
+      request.timeoutMs ?? syncTimeoutDefaultMs,
+      signal,
+    )
     if (ended.kind === 'draining') {
       const live = host.find(handle)
       const unlaunched = live?.status === 'QUEUED'
@@ -110,7 +154,8 @@ export class SubmissionDesk {
       const query = ended.view
       // What a synchronous client did wrong is told as what it is; what the engine failed at is the query's.
       if (query.error?.code === 'SQL_INVALID') throw new LensError('SQL_INVALID', query.error.message, { handle })
-      if (query.status !== 'SUCCESSFUL' || query.result === null) return { kind: 'ended', query, columns: null, rows: null, nextOffset: null }
+      if (query.status !== 'SUCCESSFUL' || query.result === null)
+        return { kind: 'ended', query, columns: null, rows: null, nextOffset: null }
       const page = await results.rows(principal, handle, 0, this.#options.settings.pageRowsMax)
       return { kind: 'ended', query, columns: page.columns, rows: page.rows, nextOffset: page.nextOffset }
     }

@@ -77,12 +77,44 @@ export function viewOfRow(row: QueryRow): QueryView {
   const check = checkSnapshot(row.snapshot)
   if (check.ok && statusOf(check.snapshot.value) === row.status) {
     const view = queryView(row, check.snapshot.value, check.snapshot.context)
-    return row.status === 'CLOSED' ? { ...view, outcome: row.outcome ?? outcomeOf(row.status, check.snapshot.context) } : view
+    return row.status === 'CLOSED'
+      ? { ...view, outcome: row.outcome ?? outcomeOf(row.status, check.snapshot.context) }
+      : view
   }
   // A snapshot that cannot be read hides nothing that stands in columns.
-  const { handle, sessionId, user, name, sql, operation, mode, lane, priority, engine, status, outcome, version, attempt } = row
+  const {
+    handle,
+    sessionId,
+    user,
+    name,
+    sql,
+    operation,
+    mode,
+    lane,
+    priority,
+    engine,
+    status,
+    outcome,
+    version,
+    attempt,
+  } = row
   return {
-    ...{ handle, sessionId, user, name, sql, operation, mode, lane, priority, engine, status, outcome, version, attempt },
+    ...{
+      handle,
+      sessionId,
+      user,
+      name,
+      sql,
+      operation,
+      mode,
+      lane,
+      priority,
+      engine,
+      status,
+      outcome,
+      version,
+      attempt,
+    },
     progress: { fraction: null, message: '' },
     queuePosition: null,
     owner: { node: row.ownerNode, epoch: row.epoch },

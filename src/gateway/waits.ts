@@ -31,7 +31,13 @@ export class Waits {
     for (const end of [...this.#draining]) end()
   }
 
-  until(principal: Principal, handle: string, condition: (view: QueryView) => boolean, timeoutMs: number, signal: AbortSignal): Promise<Waited> {
+  until(
+    principal: Principal,
+    handle: string,
+    condition: (view: QueryView) => boolean,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<Waited> {
     if (this.#isDraining) return Promise.resolve({ kind: 'draining' })
     return new Promise<Waited>((resolve, reject) => {
       const finish = (settle: () => void) => {
@@ -41,14 +47,16 @@ export class Waits {
         this.#draining.delete(drained)
         settle()
       }
-      const aborted = () => finish(() => reject(new LensError('REQUEST_INVALID', 'The client went away.', { cause: signal.reason })))
+      const aborted = () =>
+        finish(() => reject(new LensError('REQUEST_INVALID', 'The client went away.', { cause: signal.reason })))
       const drained = () => finish(() => resolve({ kind: 'draining' }))
       const cancelTimer = this.#clock.after(timeoutMs, () => finish(() => resolve({ kind: 'timeout' })))
       this.#draining.add(drained)
       signal.addEventListener('abort', aborted, { once: true })
       const subscription = this.#feed.subscribeQuery(principal, handle, undefined, {
         frame: frame => {
-          if (frame.type === 'query' && condition(frame.query)) finish(() => resolve({ kind: 'met', view: frame.query }))
+          if (frame.type === 'query' && condition(frame.query))
+            finish(() => resolve({ kind: 'met', view: frame.query }))
         },
         ended: error => finish(() => reject(error)),
       })

@@ -5,8 +5,8 @@
 import { type AnyEventObject, fromCallback } from 'xstate'
 import { LensError, type SlotLogic } from '../../domain/index.ts'
 import { type ActorEnvironment, isoNow } from '../environment.ts'
-import { DetachedError, type LiveQuery } from '../live-query.ts'
 import type { Lanes } from '../lanes.ts'
+import { DetachedError, type LiveQuery } from '../live-query.ts'
 
 export interface EffectScope {
   readonly environment: ActorEnvironment
@@ -32,7 +32,13 @@ export function bindEffect(effect: Effect, scope: EffectScope, options: EffectOp
   })
 }
 
-async function begin(handle: string, effect: Effect, scope: EffectScope, signal: AbortSignal, options: EffectOptions): Promise<void> {
+async function begin(
+  handle: string,
+  effect: Effect,
+  scope: EffectScope,
+  signal: AbortSignal,
+  options: EffectOptions,
+): Promise<void> {
   // Only after the step that invoked this has been noted: `send` notes it when the machine has moved.
   await null
   const live = scope.find(handle)

@@ -1,5 +1,5 @@
 /** From what an engine or the store says to the machine's events. */
-import { type FailureKind, type ErrorCode, LensError, nextAfterFailure } from '../../domain/index.ts'
+import { type ErrorCode, type FailureKind, LensError, nextAfterFailure } from '../../domain/index.ts'
 import { EngineError } from '../../engines/index.ts'
 import { isoNow } from '../environment.ts'
 import type { LiveQuery } from '../live-query.ts'
@@ -18,7 +18,8 @@ export function failBy(error: unknown, live: LiveQuery, scope: EffectScope): voi
   if (error instanceof EngineError) {
     const [kind, code] = byEngineFailure[error.failure]
     fail(live, scope, kind, code, error.message)
-  } else if (error instanceof LensError && error.code !== 'INTERNAL') fail(live, scope, 'statement', error.code, error.detail)
+  } else if (error instanceof LensError && error.code !== 'INTERNAL')
+    fail(live, scope, 'statement', error.code, error.detail)
   else throw error
 }
 
@@ -26,6 +27,15 @@ export function fail(live: LiveQuery, scope: EffectScope, kind: FailureKind, cod
   const { membership, settings } = scope.environment
   const decision = nextAfterFailure({ kind, code, message }, live.context.failures, settings.failurePolicy)
   const retryAt =
-    decision.retryDelayMs === null ? null : new Date(Date.parse(isoNow(scope.environment)) + decision.retryDelayMs).toISOString()
-  live.send({ type: 'ATTEMPT_FAILED', kind, code: decision.code, message: decision.message, node: live.context.attemptNode ?? membership.nodeId, retryAt })
+    decision.retryDelayMs === null
+      ? null
+      : new Date(Date.parse(isoNow(scope.environment)) + decision.retryDelayMs).toISOString()
+  live.send({
+    type: 'ATTEMPT_FAILED',
+    kind,
+    code: decision.code,
+    message: decision.message,
+    node: live.context.attemptNode ?? membership.nodeId,
+    retryAt,
+  })
 }

@@ -1,6 +1,7 @@
 /** EXECUTED: all rows are durable, or travel with this very step; ends the query. */
-import type { Effect } from './effect.ts'
+
 import { isoNow } from '../environment.ts'
+import type { Effect } from './effect.ts'
 import { resume } from './orphan.ts'
 
 /** Changes nothing outside, so it need not wait for EXECUTED to be durable: both steps share one commit. */

@@ -1,4 +1,5 @@
 export type { EffectScope } from './effect.ts'
+
 import { queryMachine } from '../../domain/index.ts'
 import { bindEffect, type EffectScope } from './effect.ts'
 import { finish } from './finish.ts'

@@ -16,13 +16,18 @@ export async function resume(live: LiveQuery, scope: EffectScope): Promise<boole
   const { context, status, specification } = live
   const launched = status === 'LAUNCHED' || status === 'RUNNING' || status === 'EXECUTED'
   const driver = launched ? engines.choose(context.engine) : undefined
-  if (launched && context.engine !== null) live.slot ??= scope.lanes.occupy(context.engine, context.lane === 'heavy' ? 'heavy' : 'light')
+  if (launched && context.engine !== null)
+    live.slot ??= scope.lanes.occupy(context.engine, context.lane === 'heavy' ? 'heavy' : 'light')
   const rowsOwed = context.rowCount === null || live.storedRows.rows < context.rowCount
   if (driver && !(status === 'EXECUTED' && !rowsOwed)) {
     const run = await driver.attach(statementOf(live), context.engineHandle)
     if (run) live.run = Promise.resolve(run)
   }
-  const engine = live.run ? 'running' : driver ? await driver.inquire(statementOf(live), context.engineHandle) : 'unknown'
+  const engine = live.run
+    ? 'running'
+    : driver
+      ? await driver.inquire(statementOf(live), context.engineHandle)
+      : 'unknown'
   if (live.detached) return false
   const decision = decideOrphan({
     status,

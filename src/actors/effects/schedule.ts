@@ -37,7 +37,12 @@ export const schedule: Effect = async (live, scope, signal) => {
 }
 
 /** False: an event ended this effect. */
-async function estimate(live: LiveQuery, driver: EngineDriver, scope: EffectScope, signal: AbortSignal): Promise<boolean> {
+async function estimate(
+  live: LiveQuery,
+  driver: EngineDriver,
+  scope: EffectScope,
+  signal: AbortSignal,
+): Promise<boolean> {
   const { clock, random, settings } = scope.environment
   for (let attempt = 0; ; attempt++) {
     try {
@@ -60,7 +65,13 @@ async function estimate(live: LiveQuery, driver: EngineDriver, scope: EffectScop
   }
 }
 
-async function slotFor(live: LiveQuery, engine: string, lane: SlotLane, scope: EffectScope, signal: AbortSignal): Promise<Slot> {
+async function slotFor(
+  live: LiveQuery,
+  engine: string,
+  lane: SlotLane,
+  scope: EffectScope,
+  signal: AbortSignal,
+): Promise<Slot> {
   const { clock } = scope.environment
   const waitMs = live.launchNotBefore - clock.monotonic()
   if (waitMs > 0) await clock.sleep(waitMs, signal)

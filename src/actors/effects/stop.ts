@@ -1,6 +1,7 @@
 /** LAUNCHED or RUNNING, `stopping`: asks the engine for the end, and goes on when it has confirmed it. */
-import { EngineError } from '../../engines/index.ts'
+
 import { backoffDelayMs } from '../../async/index.ts'
+import { EngineError } from '../../engines/index.ts'
 import type { Effect } from './effect.ts'
 import { resume } from './orphan.ts'
 

@@ -27,7 +27,8 @@ export const submit: Effect = async (live, scope, signal) => {
   }
   try {
     const run = await live.run
-    if (run && !signal.aborted) live.send({ type: 'STARTED', engineHandle: run.engineHandle, safeToRepeat: run.safeToRepeat })
+    if (run && !signal.aborted)
+      live.send({ type: 'STARTED', engineHandle: run.engineHandle, safeToRepeat: run.safeToRepeat })
   } catch (error) {
     live.run = null
     if (!signal.aborted) failBy(error, live, scope)

@@ -1,0 +1,290 @@
+/**
+ * Real nodes as real processes, for system tests: started on free ports over one database, watched through their API and
+ * their log, killed, frozen and resumed by pid. Everything waits for a signal; nothing sleeps for a fixed time.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+
+const main = new URL('../../src/main.ts', import.meta.url).pathname
+
+export interface LogLine {
+  readonly [key: string]: unknown
+  readonly msg?: string
+}
+
+export interface NodeOptions {
+  readonly name: string
+  readonly port?: number
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export interface Answer<Body = any> {
+  readonly status: number
+  readonly body: Body
+  readonly headers: Headers
+}
+
+/** Ports below the ephemeral range, so that no outgoing connection takes one between the look and the start. */
+let nextPort = 12_000 + (process.pid % 180) * 100
+
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = nextPort++
+    if (port > 32_000) nextPort = 12_000
+    const server = createServer()
+    const free = await new Promise<boolean>(resolve => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+    })
+    if (free) return port
+  }
+}
+
+/** Waits until `condition` gives something truthy; fails with `what` after `timeoutMs`. */
+export async function eventually<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  timeoutMs = 60_000,
+): Promise<NonNullable<Awaited<T>>> {
+  const until = performance.now() + timeoutMs
+  let last: unknown
+  for (;;) {
+    try {
+      const value = await condition()
+      if (value) return value as NonNullable<Awaited<T>>
+      last = value
+    } catch (error) {
+      last = error
+    }
+    if (performance.now() > until)
+      throw new Error(
+        `waited ${timeoutMs} ms in vain: ${what} (last: ${last instanceof Error ? last.message : JSON.stringify(last)})`,
+      )
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+}
+
+export class NodeProcess {
+  readonly name: string
+  readonly port: number
+  readonly log: LogLine[] = []
+  readonly #child: ChildProcess
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+  exit: { code: number | null; signal: NodeJS.Signals | null } | null = null
+
+  constructor(name: string, port: number, child: ChildProcess) {
+    this.name = name
+    this.port = port
+    this.#child = child
+    const keep = (line: string) => {
+      try {
+        this.log.push(JSON.parse(line))
+      } catch {
+        this.log.push({ msg: line })
+      }
+      if (process.env.LENS_TEST_SHOW_LOGS) process.stderr.write(`${name}: ${line}\n`)
+    }
+    if (child.stdout) createInterface(child.stdout).on('line', keep)
+    if (child.stderr) createInterface(child.stderr).on('line', keep)
+    this.exited = once(child, 'exit').then(([code, signal]) => {
+      this.exit = { code, signal }
+      return this.exit
+    })
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+  get pid(): number {
+    return this.#child.pid as number
+  }
+  get running(): boolean {
+    return this.exit === null
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.running) process.kill(this.pid, signal)
+  }
+  /** kill -9, and waits until the process is gone. */
+  async kill(): Promise<void> {
+    this.signal('SIGKILL')
+    await this.exited
+  }
+  /** SIGTERM, and waits for the graceful end. */
+  async terminate(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+    this.signal('SIGTERM')
+    return this.exited
+  }
+
+  async ready(): Promise<this> {
+    await eventually(`${this.name} is ready; its log: ${JSON.stringify(this.log.slice(-5))}`, async () => {
+      if (!this.running) throw new Error(`${this.name} ended: ${JSON.stringify(this.log.slice(-10))}`)
+      return (await fetch(`${this.url}/readyz`)).ok
+    })
+    return this
+  }
+
+  async call<Body = any>(
+    method: string,
+    target: string,
+    options: { token?: string; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal } = {},
+  ): Promise<Answer<Body>> {
+    const response = await fetch(`${this.url}${target}`, {
+      method,
+      headers: {
+        ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
+        ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...options.headers,
+      },
+      ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+      ...(options.signal ? { signal: options.signal } : {}),
+    })
+    const text = await response.text()
+    const json = text !== '' && /json/.test(response.headers.get('content-type') ?? '')
+    return { status: response.status, body: json ? JSON.parse(text) : text, headers: response.headers } as Answer<Body>
+  }
+
+  /** Opens a session; gives its token. */
+  async session(user = 'tester', more: Record<string, unknown> = {}): Promise<{ id: string; token: string }> {
+    const { status, body } = await this.call('POST', '/api/v1/sessions', { body: { user, ...more } })
+    if (status !== 201) throw new Error(`no session: ${status} ${JSON.stringify(body)}`)
+    return body
+  }
+
+  async submit(token: string, request: Record<string, unknown>, headers: Record<string, string> = {}): Promise<any> {
+    const { status, body } = await this.call('POST', '/api/v1/queries', { token, body: request, headers })
+    if (status !== 202 && status !== 200) throw new Error(`not accepted: ${status} ${JSON.stringify(body)}`)
+    return body
+  }
+
+  async query(token: string, handle: string): Promise<any> {
+    const { status, body } = await this.call('GET', `/api/v1/queries/${handle}`, { token })
+    if (status !== 200) throw new Error(`no query: ${status} ${JSON.stringify(body)}`)
+    return body
+  }
+
+  /** Waits until the query has ended, by polling this node. */
+  ended(token: string, handle: string, timeoutMs = 60_000): Promise<any> {
+    return eventually(
+      `${handle} ends on ${this.name}`,
+      async () => {
+        const query = await this.query(token, handle)
+        return query.outcome === null ? null : query
+      },
+      timeoutMs,
+    )
+  }
+
+  async rows(token: string, handle: string): Promise<unknown[][]> {
+    const rows: unknown[][] = []
+    for (let offset: number | null = 0; offset !== null; ) {
+      const { status, body } = await this.call('GET', `/api/v1/queries/${handle}/results?offset=${offset}&limit=5000`, {
+        token,
+      })
+      if (status !== 200) throw new Error(`no rows: ${status} ${JSON.stringify(body)}`)
+      rows.push(...body.rows)
+      offset = body.nextOffset
+    }
+    return rows
+  }
+
+  metrics(): Promise<string> {
+    return fetch(`${this.url}/metrics`).then(response => response.text())
+  }
+}
+
+export class TestCluster {
+  readonly nodes: NodeProcess[] = []
+  readonly #storeUrl: string
+  readonly #env: Readonly<Record<string, string>>
+  readonly #folder = mkdtempSync(path.join(tmpdir(), 'lens-test-'))
+
+  constructor(storeUrl: string | null, env: Readonly<Record<string, string>> = {}) {
+    this.#storeUrl = storeUrl ?? `sqlite:${path.join(this.#folder, 'lens.db')}`
+    this.#env = env
+  }
+
+  get storeUrl(): string {
+    return this.#storeUrl
+  }
+  get folder(): string {
+    return this.#folder
+  }
+
+  /** Starts a node; `ready` is the caller's to await. */
+  async start({ name, port, env }: NodeOptions): Promise<NodeProcess> {
+    const chosen = port ?? (await freePort())
+    const child = spawn(process.execPath, [main, 'serve'], {
+      cwd: this.#folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: process.env.PATH,
+        LENS_NODE_ID: name,
+        LENS_PORT: String(chosen),
+        LENS_STORE_URL: this.#storeUrl,
+        LENS_CLUSTER_SECRET: 'a secret for tests only',
+        LENS_DATA_DIR: path.join(this.#folder, name),
+        LENS_LOG_LEVEL: process.env.LENS_TEST_LOG_LEVEL ?? 'info',
+        ...this.#env,
+        ...env,
+      },
+    })
+    const node = new NodeProcess(name, chosen, child)
+    this.nodes.push(node)
+    return node
+  }
+
+  /** Starts `n1` … and waits until all are ready and see each other. */
+  async startAll(count: number): Promise<NodeProcess[]> {
+    const nodes: NodeProcess[] = []
+    for (let index = 1; index <= count; index++) nodes.push(await this.start({ name: `n${index}` }))
+    await Promise.all(nodes.map(node => node.ready()))
+    await this.settled(count)
+    return nodes
+  }
+
+  /** Waits until every running node sees `count` living members and one leader. */
+  async settled(count: number): Promise<void> {
+    const [first] = this.running
+    if (!first) throw new Error('no node runs')
+    const { token } = await first.session('admin')
+    for (const node of this.running)
+      await eventually(`${node.name} sees ${count} members and a leader`, async () => {
+        const { body } = await node.call('GET', '/api/v1/cluster', { token })
+        return body.leader !== null && body.nodes.filter((member: any) => member.state === 'alive').length === count
+      })
+  }
+
+  get running(): NodeProcess[] {
+    return this.nodes.filter(node => node.running)
+  }
+
+  async leader(): Promise<NodeProcess> {
+    return eventually('there is a leader among the running nodes', async () => {
+      for (const node of this.running) {
+        const { token } = await node.session('admin')
+        const { body } = await node.call('GET', '/api/v1/cluster', { token })
+        const leader = this.running.find(({ name }) => name === body.leader?.node)
+        if (leader) return leader
+      }
+      return null
+    })
+  }
+
+  /** Ends what runs, by its pid, and removes the folder. */
+  async stop(): Promise<void> {
+    await Promise.all(
+      this.nodes.map(async node => {
+        if (!node.running) return
+        node.signal('SIGCONT')
+        await node.kill()
+      }),
+    )
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
