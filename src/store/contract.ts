@@ -424,7 +424,10 @@ export interface ClaimedQuery {
 }
 
 export interface ClusterStore {
-  /** Inserts the member; refused while another living member has the same node id with a lease that has not run out (gives that row). */
+  /**
+   * Inserts the member; refused while another living member has the same node id with a lease that has not run out (gives that
+   * row). Joining twice as the same incarnation is joining once: the answer to the first may have been lost.
+   */
   join(member: NewMember): Promise<{ readonly joined: true } | { readonly joined: false; readonly by: MemberRow }>
   /** All rows but the dead ones, with the lease: one statement or two. */
   members(): Promise<{ readonly members: readonly MemberRow[]; readonly lease: LeaseRow | null; readonly now: string }>
@@ -453,13 +456,19 @@ export interface ClusterStore {
    * Locked rows are skipped; `remaining` tells whether any is left.
    */
   claim(term: number, deadIncarnation: string, target: { incarnation: string; node: string }, limit: number): Promise<{ readonly claimed: readonly ClaimedQuery[]; readonly remaining: boolean } | null>
-  /** Moves up to `limit` QUEUED queries of a living member to another one, under the term and their epoch; event HANDED_OVER. */
-  rebalance(term: number, fromIncarnation: string, target: { incarnation: string; node: string }, limit: number): Promise<readonly ClaimedQuery[] | null>
+  /**
+   * Moves up to `limit` QUEUED queries of a living member to another one, under the term and their epoch; event HANDED_OVER.
+   * With `lane` only those of that lane, the last to be served first: a query moved to where its lane has no slot would starve.
+   */
+  rebalance(term: number, fromIncarnation: string, target: { incarnation: string; node: string }, limit: number, lane?: SlotLane): Promise<readonly ClaimedQuery[] | null>
 
   budgets(): Promise<readonly BudgetRow[]>
   /** Replaces the `granted` column under the term; rows of dead members without queries are removed. */
   grantBudgets(term: number, grants: readonly Omit<BudgetRow, 'acknowledged'>[]): Promise<boolean>
-  /** The member's own: lowers (or raises to `granted`) what it acknowledges. */
+  /**
+   * The member's own: lowers what it acknowledges, or raises it, but in the same statement to no more than what `granted` is
+   * then: the leader may be lowering it at this moment, and counts on seeing either the old acknowledgement or a smaller one.
+   */
   acknowledgeBudget(incarnation: string, engine: string, lane: SlotLane, acknowledged: number): Promise<void>
   /** Recounts the limit counters from the rows, under the term. */
   recountLimits(term: number): Promise<boolean>
