@@ -3,7 +3,7 @@
  * the state value and the context; which effects run follows from the definition. Old versions are upgraded step by step,
  * a snapshot that is broken or too new is recognised before an actor is built on it.
  */
-import { type AnyStateMachine, initialTransition, type Snapshot, type StateValue, transition } from 'xstate'
+import { initialTransition, type Snapshot, type SnapshotFrom, type StateValue, transition } from 'xstate'
 import {
   type FailureKind,
   type QueryContext,
@@ -229,14 +229,21 @@ export interface ReplayStep {
 }
 
 /**
- * Replays events from the beginning; yields the state after each. Pure: the same events give the same states. An event
+ * Replays events from the beginning, or `after` some step; yields the state after each. Pure: the same events give the same states. An event
  * that its state does not accept leaves the version as it was.
  */
-export function* replay(input: QueryInput, events: Iterable<QueryEvent>): Generator<ReplayStep> {
-  let [snapshot] = initialTransition(queryMachine as AnyStateMachine, input)
+export function* replay(
+  input: QueryInput,
+  events: Iterable<QueryEvent>,
+  after: ReplayStep | null = null,
+): Generator<ReplayStep> {
+  let snapshot =
+    after === null
+      ? initialTransition(queryMachine, input)[0]
+      : (queryMachine.resolveState(after) as SnapshotFrom<QueryMachine>)
   for (const event of events) {
-    ;[snapshot] = transition(queryMachine as AnyStateMachine, snapshot, event)
-    yield { value: snapshot.value, context: snapshot.context as QueryContext }
+    ;[snapshot] = transition(queryMachine, snapshot, event)
+    yield { value: snapshot.value, context: snapshot.context }
   }
 }
 
