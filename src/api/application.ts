@@ -1,0 +1,176 @@
+/**
+ * The Fastify application: the server below it, what happens around every request, and the routes hung into it. It is
+ * never closed by `fastify.close()`, which would answer 503 to whoever still comes; see `connections.ts`.
+ */
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import { LensError } from '../domain/index.ts'
+import { headerBytesMax, headersMs, keepAliveMs, pathParameterCharactersMax } from './bounds.ts'
+import type { ApiContext, Application } from './context.ts'
+import { ClientLeft } from './departure.ts'
+import { healthRoutes } from './health.ts'
+import { parseJsonBody } from './json-body.ts'
+import { describeApi } from './openapi.ts'
+import type { Origins } from './origins.ts'
+import { asLensError, invalid, problemHeaders, problemOf } from './problem.ts'
+import { readQueryText } from './query-text.ts'
+import { rawProblem } from './raw-problem.ts'
+import { RoutesByPath } from './routes-by-path.ts'
+import { clusterRoutes } from './v1/cluster.ts'
+import { preparedQueryRoutes } from './v1/prepared-queries.ts'
+import { queryRoutes } from './v1/queries.ts'
+import { sharedSchemas } from './v1/schemas.ts'
+import { sessionRoutes } from './v1/sessions.ts'
+
+const securityHeaders = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+}
+
+/** Whether the node was ready once, and whether it says good-bye. */
+export interface Phase {
+  /** Null from the first readiness on; before it, why not yet. */
+  starting(): string | null
+  leaving(): boolean
+}
+
+export async function buildApplication(context: ApiContext, origins: Origins, phase: Phase): Promise<Application> {
+  const { config, logger, metrics, identity, random } = context
+  const { limits } = config
+
+  const app: Application = Fastify({
+    serverFactory: handler => buildServer(handler as RequestListener, limits),
+    clientErrorHandler: (error, socket) => refuseRaw(error, socket, identity().node, random.uuid()),
+    frameworkErrors: answerError as never,
+    logger: false,
+    genReqId: request => {
+      const given = (request as IncomingMessage).headers['x-request-id']
+      return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : random.uuid()
+    },
+    bodyLimit: limits.bodyBytesMax,
+    exposeHeadRoutes: false,
+    // Requests that arrive while the server is asked to stop are answered like all others.
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: pathParameterCharactersMax },
+    ajv: {
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: true,
+        // All faults of a request are named; the body's own limit bounds how many there can be.
+        allErrors: true,
+        allowUnionTypes: true,
+        verbose: true,
+      },
+    },
+  }).withTypeProvider<TypeBoxTypeProvider>() as unknown as Application
+
+  function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const seen = asLensError(error)
+    if (seen.code === 'INTERNAL') {
+      const { method, id } = request
+      const left = reply.raw.destroyed || error instanceof ClientLeft
+      if (left) logger.debug({ err: error, requestId: id, method }, 'a client left before its answer')
+      else logger.error({ err: error, requestId: id, method, url: request.routeOptions.url }, 'a request failed')
+    }
+    const problem = problemOf(seen, identity().node, request.id)
+    // Written whole, so that no serializer of the route is asked for a status it does not know.
+    void reply
+      .code(problem.status)
+      .headers({ 'x-request-id': request.id, ...securityHeaders, ...problemHeaders(seen) })
+      .serializer((text: unknown) => text as string)
+      .send(JSON.stringify(problem))
+  }
+
+  const routesByPath = new RoutesByPath()
+  for (const schema of sharedSchemas) app.addSchema(schema)
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.setErrorHandler(answerError)
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (_request, bytes, done) => {
+    try {
+      done(null, parseJsonBody(bytes))
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+  app.decorateRequest('principal')
+
+  app.addHook('onRoute', route => routesByPath.add(route.method, route.url))
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers(securityHeaders).header('x-request-id', request.id)
+    const waitsFor = request.routeOptions.config.early ? null : phase.starting()
+    if (waitsFor !== null) throw new LensError('STORE_UNAVAILABLE', `The node is starting: ${waitsFor}`)
+  })
+  app.addHook('onRequest', origins.guard)
+  app.addHook('onRequest', async request => {
+    const encoding = request.headers['content-encoding']
+    if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
+      throw invalid('header content-encoding: expected none; compressed bodies are not read')
+  })
+  app.addHook('preValidation', readQueryText)
+  app.addHook('onSend', async (_request, reply) => {
+    if (phase.leaving()) reply.header('connection', 'close')
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none'
+    metrics.httpRequests.inc({ route, method: request.method, status: reply.statusCode })
+    metrics.httpRequestSeconds.observe({ route }, reply.elapsedTime / 1000)
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0] as string
+    const methods = routesByPath.methodsOf(path)
+    if (methods.length === 0) throw new LensError('NOT_FOUND', 'There is nothing under this path.')
+    reply.header('allow', methods.join(', '))
+    throw new LensError('NOT_FOUND', `This path answers ${methods.join(', ')} only.`)
+  })
+
+  await describeApi(app, config)
+  healthRoutes(app, context)
+  sessionRoutes(app, context)
+  queryRoutes(app, context)
+  preparedQueryRoutes(app, context)
+  clusterRoutes(app, context)
+  await app.ready()
+  return app
+}
+
+function buildServer(handler: RequestListener, limits: ApiContext['config']['limits']): Server {
+  const server = createServer(
+    {
+      maxHeaderSize: headerBytesMax,
+      headersTimeout: Math.min(headersMs, limits.requestMs),
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: keepAliveMs,
+      connectionsCheckingInterval: 1000,
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+      // Offers such as `Upgrade: h2c` are to be ignored: the request is answered as it is.
+      shouldUpgradeCallback: request => request.headers.upgrade?.toLowerCase() === 'websocket',
+    },
+    handler,
+  )
+  server.maxConnections = limits.connectionsMax
+  return server
+}
+
+/** What never became a request: broken HTTP, too many headers, too slow. */
+function refuseRaw(error: NodeJS.ErrnoException, socket: Duplex, node: string, requestId: string): void {
+  // A connection that never said anything is closed without a word; one in the middle of an answer cannot be told.
+  const { bytesRead, _httpMessage } = socket as Duplex & { bytesRead?: number; _httpMessage?: { headersSent: boolean } }
+  if (!socket.writable || error.code === 'ECONNRESET' || bytesRead === 0 || _httpMessage?.headersSent) {
+    socket.destroy()
+    return
+  }
+  const refusal =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? new LensError('TOO_LARGE', `The line and headers of the request exceed ${headerBytesMax} bytes.`)
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? invalid('The request did not arrive in time.')
+        : invalid('The request is not valid HTTP/1.1.')
+  socket.end(rawProblem(refusal, node, requestId), () => socket.destroy())
+}

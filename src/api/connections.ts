@@ -1,0 +1,88 @@
+/**
+ * The sockets and requests of the listener, step by step to their end. Node's `server.close()` closes idle connections at
+ * once, also those on which a request is just arriving; here closing the listener, telling the clients to go and closing
+ * what is left are separate:
+ *
+ *     listening ─closeListener─▶ only open connections ─shed─▶ no connections
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { Server as NetServer, type Socket } from 'node:net'
+import { type Clock, type Deferred, deferred } from '../async/index.ts'
+
+export class Connections {
+  readonly #server: Server
+  readonly #clock: Clock
+  readonly #sockets = new Set<Socket>()
+  #requests = 0
+  #waiting: { readonly condition: () => boolean; readonly met: Deferred<void> }[] = []
+
+  constructor(server: Server, clock: Clock) {
+    this.#server = server
+    this.#clock = clock
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket)
+      socket.once('close', () => {
+        this.#sockets.delete(socket)
+        this.#check()
+      })
+    })
+    server.on('request', (_request: IncomingMessage, response: ServerResponse) => {
+      this.#requests++
+      response.once('close', () => {
+        this.#requests--
+        this.#check()
+      })
+    })
+  }
+
+  /** Requests without an answer yet. */
+  get requests(): number {
+    return this.#requests
+  }
+
+  /** Open sockets, WebSockets included. */
+  get open(): number {
+    return this.#sockets.size
+  }
+
+  /** True once no request is without its answer; false when that takes longer. */
+  untilAnswered(withinMs: number): Promise<boolean> {
+    return this.#until(() => this.#requests === 0, withinMs)
+  }
+
+  untilClosed(withinMs: number): Promise<boolean> {
+    return this.#until(() => this.#sockets.size === 0, withinMs)
+  }
+
+  /** No new connections; the open ones stay. Safe twice. */
+  closeListener(): void {
+    if (this.#server.listening) NetServer.prototype.close.call(this.#server)
+  }
+
+  /** Closes the connections on which no request is under way. */
+  closeIdle(): void {
+    this.#server.closeIdleConnections()
+  }
+
+  /** Ends everything that is still open. */
+  destroyAll(): void {
+    this.#server.closeAllConnections()
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  async #until(condition: () => boolean, withinMs: number): Promise<boolean> {
+    if (condition()) return true
+    const met = deferred()
+    const entry = { condition, met }
+    this.#waiting.push(entry)
+    const cancelTimer = this.#clock.after(withinMs, () => met.resolve())
+    await met.promise
+    cancelTimer()
+    this.#waiting = this.#waiting.filter(other => other !== entry)
+    return condition()
+  }
+
+  #check(): void {
+    for (const { condition, met } of this.#waiting) if (condition()) met.resolve()
+  }
+}

@@ -1,0 +1,49 @@
+/** What every front door is given, and the shape of the application that the routes are hung into. */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { Clock, Random } from '../async/index.ts'
+import type { Config } from '../config/index.ts'
+import type { Gateway, Principal } from '../gateway/index.ts'
+import type { Logger, Metrics } from '../observability/index.ts'
+
+export type ApiConfig = Pick<Config, 'node' | 'limits' | 'cors' | 'stream'>
+
+/** Who this process is: `/cluster/v1/identity`, and `node` of every error. */
+export interface Identity {
+  readonly node: string
+  readonly incarnation: string
+}
+
+/** Takes an HTTP upgrade over, socket and all. */
+export type HandleUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+
+export interface ApiContext {
+  readonly gateway: Gateway
+  readonly config: ApiConfig
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly identity: () => Identity
+  readonly clock: Clock
+  readonly random: Random
+}
+
+export type Application = FastifyInstance<
+  Server,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set where the route asks for a session; see `access.ts`. */
+    principal: Principal
+  }
+  interface FastifyContextConfig {
+    /** Answers also before the node was ready for the first time. */
+    readonly early?: boolean
+  }
+}

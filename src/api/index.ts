@@ -1,0 +1,138 @@
+/**
+ * The front doors of a node on its one port: REST, stream, health, metrics, and the way to the peer bus. They call the
+ * gateway and nothing else. The steps of leaving are separate, so that `node.ts` can put its own between them:
+ *
+ *     starting ─▶ listening ─▶ leaving ─▶ listener closed ─▶ stopped
+ */
+import type { AddressInfo } from 'node:net'
+import { type Clock, type Random, type Service, systemClock, systemRandom } from '../async/index.ts'
+import type { Gateway } from '../gateway/index.ts'
+import type { Logger, Metrics } from '../observability/index.ts'
+import { buildApplication } from './application.ts'
+import { Connections } from './connections.ts'
+import type { ApiConfig, ApiContext, Application, HandleUpgrade, Identity } from './context.ts'
+import { Origins } from './origins.ts'
+import { StreamConnections } from './stream/index.ts'
+import { routeUpgrades } from './upgrades.ts'
+
+export type { ApiConfig, HandleUpgrade, Identity } from './context.ts'
+
+export interface ApiOptions {
+  readonly gateway: Gateway
+  readonly config: ApiConfig
+  readonly logger: Logger
+  readonly metrics: Metrics
+  /** Asked for with every use: the incarnation changes with every fencing. */
+  readonly identity: () => Identity
+  readonly upgrades: { readonly busHandleUpgrade: HandleUpgrade }
+  readonly clock?: Clock
+  readonly random?: Random
+}
+
+export class ApiServer implements Service {
+  readonly #context: ApiContext
+  readonly #busHandleUpgrade: HandleUpgrade
+  readonly #stream: StreamConnections
+  #application: Application | null = null
+  #connections: Connections | null = null
+  #wasReady = false
+  #leaving = false
+  #address: AddressInfo | null = null
+
+  constructor(options: ApiOptions) {
+    const { upgrades, clock = systemClock, random = systemRandom, ...rest } = options
+    this.#context = { ...rest, clock, random }
+    this.#busHandleUpgrade = upgrades.busHandleUpgrade
+    this.#stream = new StreamConnections(this.#context)
+  }
+
+  /** Listens: `/cluster/v1/identity`, health and the bus answer from now on, all else once the gateway was ready. */
+  async start(): Promise<void> {
+    if (this.#application) return
+    const { config, gateway } = this.#context
+    const { host, port } = config.node
+    const origins = new Origins(config)
+    const application = await buildApplication(this.#context, origins, {
+      starting: () => this.#starting(),
+      leaving: () => this.#leaving || !gateway.accepting,
+    })
+    const { server } = application
+    this.#connections = new Connections(server, this.#context.clock)
+    server.on(
+      'upgrade',
+      routeUpgrades(this.#context, origins, {
+        stream: (request, socket, head) => void this.#stream.handleUpgrade(request, socket, head),
+        bus: (request, socket, head) => this.#busHandleUpgrade(request, socket, head),
+        starting: () => this.#starting(),
+      }),
+    )
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host, port, backlog: 4096 }, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    })
+    this.#application = application
+    this.#address = server.address() as AddressInfo
+    this.#stream.start()
+  }
+
+  /** Where it listens; the port that port 0 became. Throws before `start`. */
+  get address(): { readonly host: string; readonly port: number } {
+    if (!this.#address) throw new Error('the server does not listen yet')
+    return { host: this.#address.address, port: this.#address.port }
+  }
+
+  /** Requests without an answer yet; long polls and downloads count. */
+  get requests(): number {
+    return this.#connections?.requests ?? 0
+  }
+
+  /** From now on every answer says `Connection: close`, as it does while `gateway.accepting` is false. */
+  announceLeaving(): void {
+    this.#leaving = true
+  }
+
+  /** True once no request is without its answer; false when that takes longer than `withinMs`. */
+  async untilAnswered(withinMs: number): Promise<boolean> {
+    return (await this.#connections?.untilAnswered(withinMs)) ?? true
+  }
+
+  /** No new connections. Those that are open stay, and are answered. */
+  closeListener(): void {
+    this.#connections?.closeListener()
+  }
+
+  /**
+   * Waits until the clients have closed their connections, as `Connection: close` tells them with their next answer, then
+   * closes those that are idle. True when none is left. Call it after `closeListener`.
+   */
+  async shedConnections(withinMs: number): Promise<boolean> {
+    if (!this.#connections || (await this.#connections.untilClosed(withinMs))) return true
+    this.#connections.closeIdle()
+    return this.#connections.open === 0
+  }
+
+  /** Ends what is left, at once. Safe twice and before `start`. */
+  async stop(): Promise<void> {
+    this.#leaving = true
+    this.#stream.stop()
+    const connections = this.#connections
+    if (!this.#application || !connections) return
+    connections.closeListener()
+    connections.destroyAll()
+    await connections.untilClosed(1000)
+    // Ends what Node and Fastify hold besides sockets; nobody is left to be answered 503.
+    await this.#application.close()
+    this.#application.server.close()
+  }
+
+  /** Latches: a node that was ready once answers for itself. */
+  #starting(): string | null {
+    if (this.#wasReady) return null
+    const reason = this.#context.gateway.notReady()
+    this.#wasReady = reason === null
+    return reason
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * Browsers of other origins are refused unless `cors.origins` names them: for requests, preflights and WebSockets alike.
+ * A page of this server is no other origin. While the server listens on loopback only, that is believed for loopback names
+ * and IP addresses alone: any other name may have been pointed here by a stranger's DNS to make their page "ours".
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { LensError } from '../domain/index.ts'
+import type { ApiConfig } from './context.ts'
+
+const preflightMaxAgeSeconds = 600
+const allowedHeaders = 'authorization, content-type, idempotency-key, x-request-id'
+const exposedHeaders = 'retry-after, x-request-id, lens-columns, lens-row-count'
+
+export class Origins {
+  readonly #named: ReadonlySet<string>
+  readonly #advertised: string
+  readonly #loopbackOnly: boolean
+
+  constructor(config: Pick<ApiConfig, 'node' | 'cors'>) {
+    this.#named = new Set(config.cors.origins.map(origin => origin.replace(/\/$/, '').toLowerCase()))
+    this.#advertised = new URL(config.node.advertiseUrl).host
+    this.#loopbackOnly = isLoopback(config.node.host)
+  }
+
+  /** `named`: send CORS headers; `same`: none are needed. */
+  judge(origin: string, host: string | undefined): 'named' | 'same' | 'refused' {
+    const lower = origin.toLowerCase()
+    if (this.#named.has(lower)) return 'named'
+    if (!URL.canParse(lower)) return 'refused'
+    const { host: originHost, hostname } = new URL(lower)
+    if (originHost === '' || (originHost !== host?.toLowerCase() && originHost !== this.#advertised)) return 'refused'
+    if (originHost === this.#advertised || !this.#loopbackOnly) return 'same'
+    return isLoopback(hostname) || isAddress(hostname) ? 'same' : 'refused'
+  }
+
+  /** The `onRequest` hook. Throws FORBIDDEN; answers preflights. */
+  readonly guard = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+    const { origin, host } = request.headers
+    if (origin === undefined) return undefined
+    const judged = this.judge(origin, host)
+    if (judged === 'refused') throw refusedOrigin()
+    if (judged === 'same') return undefined
+    reply.header('access-control-allow-origin', origin).header('vary', 'origin')
+    if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined) {
+      reply.header('access-control-expose-headers', exposedHeaders)
+      return undefined
+    }
+    return reply
+      .header('access-control-allow-methods', 'GET, POST, PATCH, DELETE')
+      .header('access-control-allow-headers', allowedHeaders)
+      .header('access-control-max-age', String(preflightMaxAgeSeconds))
+      .code(204)
+      .send()
+  }
+}
+
+export function refusedOrigin(): LensError {
+  return new LensError('FORBIDDEN', 'header origin: this origin is not named by cors.origins')
+}
+
+function isLoopback(name: string): boolean {
+  return name === 'localhost' || name === '[::1]' || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name)
+}
+
+function isAddress(name: string): boolean {
+  return name.startsWith('[') || /^\d{1,3}(\.\d{1,3}){3}$/.test(name)
+}

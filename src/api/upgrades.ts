@@ -1,0 +1,33 @@
+/** HTTP upgrades: to the stream, to the peer bus, or refused. Browsers of other origins are refused here too. */
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { LensError } from '../domain/index.ts'
+import type { ApiContext, HandleUpgrade } from './context.ts'
+import { type Origins, refusedOrigin } from './origins.ts'
+import { rawProblem } from './raw-problem.ts'
+
+export interface UpgradeTargets {
+  readonly stream: HandleUpgrade
+  readonly bus: HandleUpgrade
+  /** Null when the node serves; else why not yet. The bus is let in before. */
+  readonly starting: () => string | null
+}
+
+export function routeUpgrades(context: ApiContext, origins: Origins, targets: UpgradeTargets): HandleUpgrade {
+  const { identity, random } = context
+  return (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Resets while nobody else listens would end the process.
+    socket.on('error', () => socket.destroy())
+    const refuse = (error: LensError) => {
+      socket.end(rawProblem(error, identity().node, random.uuid()), () => socket.destroy())
+    }
+    const path = (request.url ?? '').split('?', 1)[0]
+    if (path === '/cluster/v1/bus') return targets.bus(request, socket, head)
+    if (path !== '/api/v1/stream') return refuse(new LensError('NOT_FOUND', 'There is no WebSocket under this path.'))
+    const { origin, host } = request.headers
+    if (origin !== undefined && origins.judge(origin, host) === 'refused') return refuse(refusedOrigin())
+    const waitsFor = targets.starting()
+    if (waitsFor !== null) return refuse(new LensError('STORE_UNAVAILABLE', `The node is starting: ${waitsFor}`))
+    return targets.stream(request, socket, head)
+  }
+}
