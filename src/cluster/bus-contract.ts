@@ -8,7 +8,12 @@ export type { Interest, ProgressFrame, QueryFrame }
 
 export type PeerMessage =
   /** First on every connection, and whenever the interests are to be replaced as a whole. */
-  | { readonly type: 'hello'; readonly node: string; readonly incarnation: string; readonly interests: readonly Interest[] }
+  | {
+      readonly type: 'hello'
+      readonly node: string
+      readonly incarnation: string
+      readonly interests: readonly Interest[]
+    }
   | { readonly type: 'interest'; readonly add: readonly Interest[]; readonly remove: readonly Interest[] }
   | { readonly type: 'frames'; readonly frames: readonly QueryFrame[] }
   | { readonly type: 'progress'; readonly frames: readonly ProgressFrame[] }
@@ -23,6 +28,8 @@ export type PeerMessage =
   | { readonly type: 'cluster-changed' }
   /** You were found dead, or your row is: prove it. */
   | { readonly type: 'suspected'; readonly incarnation: string }
+  /** Whether the sender reaches the database: told on every connection, and when it changes. */
+  | { readonly type: 'store'; readonly reached: boolean }
   /** The connection will close on purpose. */
   | { readonly type: 'goodbye'; readonly reason: 'draining' | 'stopping' }
 

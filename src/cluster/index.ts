@@ -1,0 +1,17 @@
+export { type LaneSlots, planBudgets } from './budget-plan.ts'
+export type * from './bus-contract.ts'
+export { Cluster, type ClusterOptions } from './cluster.ts'
+export { type Heartbeat, type LeaseModule, LocalHeartbeat, ThreadHeartbeat } from './heartbeat.ts'
+export { NodeNameTaken } from './membership.ts'
+export { busPath } from './peer-auth.ts'
+export {
+  type ClusterCount,
+  type ClusterLog,
+  type ClusterStores,
+  type CountUp,
+  type HandOverTarget,
+  type OwnedWork,
+  slotKey,
+} from './ports.ts'
+export { httpProbe, identityPath, type NodeIdentity, type Probe } from './probe.ts'
+export { type ClusterSettings, periodsOf } from './settings.ts'
