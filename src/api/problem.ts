@@ -42,7 +42,6 @@ export function asLensError(error: unknown): LensError {
     case 'FST_ERR_BAD_URL':
       return invalid('path: expected valid percent-encoding')
     case 'FST_ERR_MAX_PARAM_LENGTH':
-    case 'FST_ERR_PARAM_LENGTH':
       return invalid(`path: expected parameters of at the most ${pathParameterCharactersMax} characters`)
   }
   if (code?.startsWith('FST_') && statusCode !== undefined && statusCode >= 400 && statusCode < 500)
