@@ -140,6 +140,8 @@ export interface QueryLimits {
 /** The transitions of one actor that travel together: consecutive versions under one epoch. */
 export interface StepGroup {
   readonly handle: string
+  /** Whose it is; saves the store from asking when a limit is to be counted. */
+  readonly user?: string
   /** Version and epoch that the row must have. */
   readonly fromVersion: number
   readonly epoch: number
@@ -226,6 +228,12 @@ export interface QueryStore {
   dropResult(transition: TransitionRecord, snapshot: StoredSnapshot, outcome: Outcome): Promise<boolean>
   /** Counts by user, status and lane of all unfinished queries: for budgets, metrics and the recount. */
   countUnfinished(): Promise<readonly { user: string; status: QueryStatus; lane: Lane; ownerIncarnation: string; count: number }[]>
+  /**
+   * The leader's retention sweep, term-guarded: deletes queries that finished more than `retentionMs` ago, with their transitions, failed
+   * attempts and idempotency keys (not before `pages.expire` has deleted their pages), and the transitions of sessions that
+   * ended as long ago. At most `limit`, and never more than one short transaction; gives how many queries. Repeat until 0.
+   */
+  forget(term: number, retentionMs: number, limit: number): Promise<number>
 }
 
 // ---------------------------------------------------------------- result pages
