@@ -1,8 +1,8 @@
 /**
  * What an engine's driver does for a query. One conformance suite runs over every driver (`test/conformance/engines.ts`).
  *
- * A driver never decides about recovery and never writes to the store: it says what it knows, and awaits `onIdentity` and
- * `onPage` of its caller, which make durable what has to be durable before anything goes on.
+ * A driver never decides about recovery and never writes to the store: it says what it knows, and awaits `onIdentity` of
+ * its caller, which makes durable what has to be durable before anything goes on.
  */
 import type { Column, EngineAnswer, EngineHandle, Progress, SlotLane, TableView, WireValue } from '../domain/index.ts'
 
@@ -30,7 +30,7 @@ export interface StatementRequest {
   readonly isolated: boolean
 }
 
-/** Rows of a result, encoded once, where they were made: see `results/page.ts`. */
+/** Rows of a result, encoded once, where they were made; `results/` stores and serves them as they are. */
 export interface RowBatch {
   readonly rowCount: number
   /** Size as JSON text, before compression, in bytes. */
@@ -124,8 +124,19 @@ export interface EngineDriver {
 /** The engines of this node by name, and who serves a name or group. */
 export interface Engines {
   readonly drivers: readonly EngineDriver[]
-  /** The driver for an engine's or group's name, null = the default one. Undefined: no such engine. */
-  choose(name: string | null): EngineDriver | undefined
+  /**
+   * The driver for an engine's or group's name, null = the default one (the first configured). Of a group, the first healthy
+   * one. With `except` (an engine's name that failed), another of the same group where there is one, also when `name` is
+   * that engine's own. Undefined: no such engine.
+   */
+  choose(name: string | null, except?: string | null): EngineDriver | undefined
   start(): Promise<void>
   stop(): Promise<void>
+}
+
+/** Where a driver writes what operators should know; the node's logger fits. */
+export interface EngineLogger {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
 }

@@ -1,0 +1,153 @@
+/**
+ * One running statement inside the engine process.
+ *
+ *     preparing ──▶ running ⇄ waiting for a credit ──▶ ended | failed
+ *         └────────────┴──────── cancel ───────────────▶ failed (canceled)
+ *
+ * DuckDB's interrupt is lost on a statement that has not begun, so it is repeated until the statement has ended.
+ */
+import type { DuckDBResult } from '@duckdb/node-api'
+import { type CancelTimer, type Clock, WakeUp } from '../../async/index.ts'
+import type { Column } from '../../domain/index.ts'
+import { EngineError, type RowBatch } from '../contract.ts'
+import type { EngineDatabase, Lease } from './database.ts'
+import { RowEncoder } from './encoder.ts'
+import { engineError, isFatal } from './failures.ts'
+import type { FromProcess, ProcessStatement } from './protocol.ts'
+import { bind, type Prepared, prepare } from './statements.ts'
+
+const interruptPeriodMs = 5
+const progressPeriodMs = 200
+
+export interface ExecutionOptions {
+  readonly id: number
+  readonly database: EngineDatabase
+  readonly statement: ProcessStatement
+  readonly credits: number
+  readonly clock: Clock
+  readonly send: (message: FromProcess) => void
+  /** The database is unusable; the process must go. */
+  readonly fatal: () => void
+}
+
+export class Execution {
+  readonly #options: ExecutionOptions
+  readonly #wakeUp = new WakeUp()
+  #credits: number
+  #canceled = false
+  #stopInterrupting: CancelTimer | undefined
+  #lease: Lease | null = null
+  #columns: readonly Column[] | null = null
+
+  constructor(options: ExecutionOptions) {
+    this.#options = options
+    this.#credits = options.credits
+  }
+
+  credit(): void {
+    this.#credits++
+    this.#wakeUp.wake()
+  }
+
+  cancel(): void {
+    this.#canceled = true
+    this.#wakeUp.wake()
+    this.#lease?.connection.interrupt()
+    this.#stopInterrupting ??= this.#options.clock.every(interruptPeriodMs, () => this.#lease?.connection.interrupt())
+  }
+
+  /** Resolves when the last message was sent; never rejects. */
+  async run(): Promise<void> {
+    const { id, database, statement, send, fatal, clock } = this.#options
+    let clean = false
+    const stopProgress = clock.every(progressPeriodMs, () => this.#reportProgress())
+    try {
+      this.#lease = await database.lease()
+      this.#throwIfCanceled()
+      const prepared = await prepare(database, this.#lease, statement)
+      bind(prepared.statement, statement.parameters)
+      this.#throwIfCanceled()
+      send({ type: 'started', id })
+      const last = await this.#stream(prepared)
+      clean = true
+      send({ type: 'ended', id, columns: this.#unsentColumns(), batch: last })
+    } catch (error) {
+      if (isFatal(error)) fatal()
+      const { failure, message } = engineError(error, 'run', statement.sql)
+      if (this.#canceled) send({ type: 'failed', id, failure: 'canceled', message: 'The statement was cancelled.' })
+      else send({ type: 'failed', id, failure, message })
+    } finally {
+      this.#stopInterrupting?.()
+      stopProgress()
+      const lease = this.#lease
+      this.#lease = null
+      if (lease) await database.release(lease, clean)
+    }
+  }
+
+  /** Gives the last batch, which travels with the end. */
+  async #stream({ statement }: Prepared): Promise<RowBatch | null> {
+    const result = await statement.stream()
+    this.#throwIfCanceled()
+    this.#columns = columnsOf(result)
+    const columnsSent = this.#options.clock.after(progressPeriodMs, () => this.#sendColumns())
+    const encoder = new RowEncoder(result.columnTypes())
+    // The batch before is compressed while the next one is written.
+    let compressing: Promise<RowBatch> | null = null
+    try {
+      for (;;) {
+        const chunk = await result.fetchChunk()
+        this.#throwIfCanceled()
+        if (!chunk || chunk.rowCount === 0) break
+        encoder.load(chunk)
+        while (encoder.fill()) {
+          if (compressing) await this.#deliver(compressing)
+          compressing = encoder.take()
+          compressing?.catch(() => {})
+        }
+      }
+      const last = encoder.take()
+      if (last && compressing) await this.#deliver(compressing)
+      return await (last ?? compressing)
+    } finally {
+      columnsSent()
+      statement.destroySync()
+    }
+  }
+
+  async #deliver(compressing: Promise<RowBatch>): Promise<void> {
+    const batch = await compressing
+    while (this.#credits === 0 && !this.#canceled) await this.#wakeUp.wait()
+    this.#throwIfCanceled()
+    this.#credits--
+    this.#options.send({ type: 'batch', id: this.#options.id, columns: this.#unsentColumns(), batch })
+  }
+
+  // Slow rows must not keep the columns waiting.
+  #sendColumns(): void {
+    const columns = this.#unsentColumns()
+    if (columns) this.#options.send({ type: 'columns', id: this.#options.id, columns })
+  }
+
+  #unsentColumns(): readonly Column[] | null {
+    const columns = this.#columns
+    this.#columns = null
+    return columns
+  }
+
+  #reportProgress(): void {
+    if (!this.#lease || this.#canceled) return
+    const { percentage, rows_processed: rows } = this.#lease.connection.progress
+    const fraction = percentage >= 0 ? Math.min(1, percentage / 100) : null
+    this.#options.send({ type: 'progress', id: this.#options.id, fraction, rows: Number(rows) })
+  }
+
+  #throwIfCanceled(): void {
+    if (this.#canceled) throw new EngineError('canceled', 'The statement was cancelled.')
+  }
+}
+
+function columnsOf(result: DuckDBResult): readonly Column[] {
+  const types = result.columnTypes()
+  return result.columnNames().map((name, index) => ({ name, type: `${types[index]}` }))
+}
