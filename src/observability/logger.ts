@@ -34,7 +34,8 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream
 }
 
-export function createLogger(options: LoggerOptions): Logger {
+/** A pino logger; what uses it asks for no more than `Logger`. */
+export function createLogger(options: LoggerOptions): PinoLogger {
   const { level, context = {}, destination } = options
   const settings = {
     level,
@@ -63,7 +64,7 @@ export function createLogger(options: LoggerOptions): Logger {
       },
     },
   }
-  return (destination ? pino(settings, destination) : pino(settings)) as Logger
+  return destination ? pino(settings, destination) : pino(settings)
 }
 
 /** For parts that run without a log, and for tests. */
