@@ -30,7 +30,7 @@ export function invalid(detail: string): LensError {
 /** What clients may see of `error`: itself when it is of the catalogue, else the entry that it stands for. */
 export function asLensError(error: unknown): LensError {
   if (error instanceof LensError) return error
-  const { code, statusCode, validation, validationContext } = error as Partial<FastifyError>
+  const { code, statusCode, validation, validationContext } = (error ?? {}) as Partial<FastifyError>
   if (validation) return invalid(describeFaults(validation, validationContext ?? 'body'))
   switch (code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':

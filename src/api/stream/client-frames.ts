@@ -56,19 +56,34 @@ function checkOf(schema: TSchema): (frame: object) => void {
   const validator = Compile(schema)
   return frame => {
     if (validator.Check(frame)) return
-    // `schema is false` repeats what `additionalProperties` names.
-    const faults = validator.Errors(frame).filter(fault => fault.keyword !== 'boolean')
-    throw invalid(describeFaults(faults.flatMap(oneByOne) as never, 'frame'))
+    throw invalid(
+      describeFaults(validator.Errors(frame).flatMap(fault => asNamedByAjv(fault, schema)) as never, 'frame'),
+    )
   }
 }
 
-/** TypeBox names several missing or unknown fields in one fault; everyone else one by one. */
-function oneByOne(fault: { keyword: string; params: object }): object[] {
-  const { requiredProperties, additionalProperties } = fault.params as Record<string, string[] | undefined>
-  if (requiredProperties) return requiredProperties.map(missingProperty => ({ ...fault, params: { missingProperty } }))
-  if (additionalProperties)
-    return additionalProperties.map(additionalProperty => ({ ...fault, params: { additionalProperty } }))
-  return [fault]
+/**
+ * TypeBox says several missing fields in one fault, and an unknown field twice: as a fault of its own, of which there may be
+ * so many that it stops counting, and in a list.
+ */
+function asNamedByAjv(fault: { keyword: string; instancePath: string; params: object }, schema: TSchema): object[] {
+  if (fault.keyword === 'additionalProperties') return []
+  if (fault.keyword === 'boolean') {
+    const end = fault.instancePath.lastIndexOf('/')
+    const instancePath = fault.instancePath.slice(0, end)
+    const params = { additionalProperty: fault.instancePath.slice(end + 1) }
+    return [
+      {
+        ...fault,
+        keyword: 'additionalProperties',
+        instancePath,
+        params,
+        ...(end === 0 ? { parentSchema: schema } : {}),
+      },
+    ]
+  }
+  const { requiredProperties } = fault.params as { requiredProperties?: readonly string[] }
+  return requiredProperties?.map(missingProperty => ({ ...fault, params: { missingProperty } })) ?? [fault]
 }
 
 /** The `id` of a frame that may be otherwise wrong, so that its error can name it. */
