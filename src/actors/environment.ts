@@ -1,8 +1,9 @@
 /** What the actors of a node are given: services and facts, all of them arguments. */
-import type { Logger } from 'pino'
+
 import type { Clock, Random } from '../async/index.ts'
-import type { FailurePolicy, QueryContext, StoredSnapshot } from '../domain/index.ts'
+import type { FailurePolicy, Progress, QueryEventType, StoredSnapshot } from '../domain/index.ts'
 import type { Engines } from '../engines/index.ts'
+import type { Logger } from '../observability/index.ts'
 import type { PageStore, QueryLimits, QuerySpecificationRow, Store } from '../store/index.ts'
 
 export interface ActorSettings {
@@ -36,6 +37,7 @@ export interface Membership {
 
 /** One committed step, as the journal reports it: enough to build the view that belongs to the version. */
 export interface CommittedStep {
+  readonly event: QueryEventType
   readonly specification: QuerySpecificationRow
   readonly epoch: number
   readonly snapshot: StoredSnapshot
@@ -44,11 +46,7 @@ export interface CommittedStep {
 export interface ActorEvents {
   /** After a commit: its steps in order, and never before. */
   committed(steps: readonly CommittedStep[]): void
-  progressed(
-    specification: QuerySpecificationRow,
-    context: QueryContext,
-    progress: { fraction: number | null; message: string },
-  ): void
+  progressed(specification: QuerySpecificationRow, progress: Progress): void
   /** Queries were given to other members: tell them to look. */
   handedOver(changes: readonly { handle: string; user: string; toIncarnation: string; toNode: string }[]): void
 }

@@ -118,7 +118,7 @@ export class QueryHost {
       if (answer.kind !== 'accepted') this.#drop(live)
       else if (target.incarnation !== membership.incarnation()) {
         this.#drop(live)
-        this.#environment.events.committed([{ specification, epoch: 1, snapshot }])
+        this.#environment.events.committed([{ specification, event: 'SUBMITTED', epoch: 1, snapshot }])
         this.#environment.events.handedOver([
           { handle: live.handle, user: specification.user, toIncarnation: target.incarnation, toNode: target.node },
         ])
@@ -205,7 +205,7 @@ export class QueryHost {
   // ------------------------------------------------------------ cancel
 
   /** A cancel is durable: tells the actors that are here. */
-  deliverCancels(handles: Iterable<string>): void {
+  cancel(handles: Iterable<string>): void {
     for (const handle of handles) {
       const live = this.#lives.get(handle)
       if (!live || live.cancelRequested) continue
@@ -264,7 +264,7 @@ export class QueryHost {
         missing.slice(index, index + rehydratedAtOnceMax).map(row => row.handle),
         incarnation,
       )
-    this.deliverCancels([...owned.values()].filter(row => row.cancelRequested).map(row => row.handle))
+    this.cancel([...owned.values()].filter(row => row.cancelRequested).map(row => row.handle))
   }
 
   async #rehydrate(handles: readonly string[], incarnation: string): Promise<void> {
@@ -354,8 +354,13 @@ export class QueryHost {
     const [answer] = await store.queries.commit([group], settings.limits)
     if (answer?.kind !== 'committed') return
     events.committed([
-      { specification: row, epoch: row.epoch, snapshot: { ...snapshot, value: 'FAILING', context: failing } },
-      { specification: row, epoch: row.epoch, snapshot },
+      {
+        specification: row,
+        event: 'ATTEMPT_FAILED',
+        epoch: row.epoch,
+        snapshot: { ...snapshot, value: 'FAILING', context: failing },
+      },
+      { specification: row, event: 'GAVE_UP', epoch: row.epoch, snapshot },
     ])
   }
 

@@ -247,7 +247,12 @@ export class LiveQuery {
     if (!step) throw new Error('the query was not submitted')
     this.#commit(step.snapshot)
     if (this.#steps.length > 0) this.#ready(this)
-    return { specification: this.specification, epoch: this.#epoch, snapshot: step.snapshot }
+    return {
+      specification: this.specification,
+      event: step.record.event.type,
+      epoch: this.#epoch,
+      snapshot: step.snapshot,
+    }
   }
 
   /** Takes all that waits, as one group. The journal calls it, and one of the three below after it. */
@@ -263,6 +268,7 @@ export class LiveQuery {
       steps,
       group: {
         handle: this.handle,
+        user: this.specification.user,
         fromVersion: committed.context.version,
         epoch: this.#epoch,
         transitions: steps.map(step => step.record),
@@ -283,6 +289,7 @@ export class LiveQuery {
     this.#commit(flight.group.snapshot)
     return flight.steps.map(({ record, snapshot }) => ({
       specification: this.specification,
+      event: record.event.type,
       epoch: record.epoch,
       snapshot,
     }))

@@ -80,7 +80,7 @@ export class SessionHost {
 
   /** What memory may hold after the database said this of the session: the table above. */
   async follow(id: string, check: SessionCheck | undefined): Promise<SessionRow | null> {
-    if (!check || check.status !== 'OPEN' || check.expired) {
+    if (check?.status !== 'OPEN' || check.expired) {
       this.drop(id)
       return null
     }
@@ -90,7 +90,7 @@ export class SessionHost {
       return live.row
     }
     const row = await this.#options.sessions.read(id)
-    if (!row || row.status !== 'OPEN') {
+    if (row?.status !== 'OPEN') {
       this.drop(id)
       return null
     }
@@ -102,7 +102,7 @@ export class SessionHost {
     const { sessions, nodeId } = this.#options
     for (let attempt = 0; attempt < moveAttemptsMax; attempt++) {
       const row = await sessions.read(id)
-      if (!row || row.status !== 'OPEN') break
+      if (row?.status !== 'OPEN') break
       const live = this.adopt(row)
       const [next] = transition(sessionMachine, live.actor.getSnapshot(), event)
       const { database, properties, version } = next.context

@@ -1,7 +1,8 @@
 /** Subscriptions to the cluster (members, leader, changes of ownership) and to the machines (how many in each state). */
-import type { Logger } from 'pino'
+
 import type { CancelTimer, Clock } from '../async/index.ts'
 import { LensError, type MachineCounts, type OwnershipChangeView } from '../domain/index.ts'
+import type { Logger } from '../observability/index.ts'
 import type { Store } from '../store/index.ts'
 import type { Principal, Subscription, SubscriptionListener } from './contract.ts'
 import { type Lookups, sessionInvalid } from './lookups.ts'

@@ -7,9 +7,10 @@
  *                                                        │  frame beyond it: the missing ones are read, then delivered
  *                                                        └─ session gone, or closed by its reader: ended
  */
-import type { Logger } from 'pino'
+
 import type { CancelTimer, Clock } from '../async/index.ts'
 import { isFinished, LensError, type ProgressFrame, type QueryFrame, type QueryView } from '../domain/index.ts'
+import type { Logger } from '../observability/index.ts'
 import type { Store } from '../store/index.ts'
 import type { Principal, Subscription, SubscriptionListener } from './contract.ts'
 import type { History } from './history.ts'

@@ -1,6 +1,5 @@
 /** The application service: puts the desks together behind the one contract that front doors call. */
 
-import type { Logger } from 'pino'
 import type { CommittedStep, QueryHost, SessionHost } from '../actors/index.ts'
 import type { CancelTimer, Clock, Random } from '../async/index.ts'
 import {
@@ -15,6 +14,7 @@ import {
   type TransitionView,
 } from '../domain/index.ts'
 import type { Engines } from '../engines/index.ts'
+import type { Logger } from '../observability/index.ts'
 import type { ResultReader } from '../results/index.ts'
 import type { SessionRow, Store } from '../store/index.ts'
 import { ClusterTopics } from './cluster-topics.ts'
@@ -58,7 +58,7 @@ export interface GatewayOptions {
   readonly tokenSecret: string
   readonly databaseNow: () => number
   /** Deletes what of a dropped result lies outside the store. */
-  readonly deleteResultFiles: (handle: string) => Promise<void>
+  readonly deleteResultFiles: (handle: string, attempt: number) => Promise<void>
 }
 
 const passivateEveryMs = 60_000
@@ -342,7 +342,7 @@ export class LensGateway implements Gateway {
   }
 
   #tellCancelled(handles: readonly string[]): void {
-    this.#options.host.deliverCancels(handles)
+    this.#options.host.cancel(handles)
     const elsewhere = handles.filter(handle => !this.#options.host.find(handle))
     if (elsewhere.length > 0) this.#options.peers.cancelRequested(elsewhere)
   }
@@ -377,8 +377,8 @@ export class LensGateway implements Gateway {
       if (now?.status === 'CLOSED') return
       throw new LensError('CONFLICT', 'The query changed meanwhile.', { retryable: true })
     }
-    this.committed([{ specification: row, epoch: row.epoch, snapshot: dropped }])
-    await this.#options.deleteResultFiles(handle)
+    this.committed([{ specification: row, event: 'RESULT_DROPPED', epoch: row.epoch, snapshot: dropped }])
+    await this.#options.deleteResultFiles(handle, row.attempt)
   }
 
   rows(principal: Principal, handle: string, offset: number, limit: number) {

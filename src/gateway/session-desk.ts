@@ -87,7 +87,7 @@ export class SessionDesk {
 
   async read(principal: Principal, id: string): Promise<SessionRow> {
     const row = await this.#options.store.sessions.read(id)
-    if (!row || row.status !== 'OPEN' || (row.user !== principal.user && !principal.admin))
+    if (row?.status !== 'OPEN' || (row.user !== principal.user && !principal.admin))
       throw new LensError('NOT_FOUND', 'There is no such session.')
     return row
   }

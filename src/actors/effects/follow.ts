@@ -30,7 +30,7 @@ async function followRows(live: LiveQuery, scope: EffectScope, signal: AbortSign
     const progress = run.progress()
     if (progress.fraction === live.progress.fraction && progress.message === live.progress.message) return
     live.progress = progress
-    events.progressed(live.specification, live.context, progress)
+    events.progressed(live.specification, progress)
   })
   try {
     const columns = await run.columns()

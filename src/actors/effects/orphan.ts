@@ -43,11 +43,17 @@ export async function resume(live: LiveQuery, scope: EffectScope): Promise<boole
   switch (decision.do) {
     case 'go-on':
     case 'reattach':
-    case 'finish':
       return true
+    case 'finish':
+      if (status === 'EXECUTED') return true
+      // The engine's word: it was executed, and it owed no rows.
+      live.send({ type: 'EXECUTED', rowCount: 0, columns: [], plan: null, estimate: null })
+      return false
     case 'cancel':
-      if (!live.send({ type: 'STOP_REQUESTED', reason: 'cancel' }))
-        live.send({ type: 'STOPPED', node: scope.environment.membership.nodeId })
+      stopFor('cancel')
+      return false
+    case 'abandon':
+      stopFor('abandoned')
       return false
     case 'rerun':
       fail(live, scope, 'node', 'NODE_LOST', 'The node that ran it is gone.')
@@ -55,5 +61,12 @@ export async function resume(live: LiveQuery, scope: EffectScope): Promise<boole
     case 'fail':
       fail(live, scope, 'statement', decision.code, decision.message)
       return false
+  }
+
+  // Found in `stopping`, it was asked to stop before: then only the engine's confirmation was missing.
+  function stopFor(reason: 'cancel' | 'abandoned'): void {
+    if (live.send({ type: 'STOP_REQUESTED', reason })) return
+    if (reason === 'cancel')
+      live.send({ type: 'STOPPED', node: context.attemptNode ?? scope.environment.membership.nodeId })
   }
 }
