@@ -1,8 +1,9 @@
 export { type LaneSlots, planBudgets } from './budget-plan.ts'
 export type * from './bus-contract.ts'
-export { Cluster, type ClusterOptions } from './cluster.ts'
+export { Cluster } from './cluster.ts'
 export { type Heartbeat, type LeaseModule, LocalHeartbeat, ThreadHeartbeat } from './heartbeat.ts'
 export { NodeNameTaken } from './membership.ts'
+export type { ClusterOptions } from './parts.ts'
 export { busPath } from './peer-auth.ts'
 export {
   type ClusterCount,
