@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The process entry: arguments to command, outcome to exit code. */
 import { processTerminal, runCommandLine } from './cli/index.ts'
 

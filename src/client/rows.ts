@@ -58,7 +58,8 @@ export class Rows implements AsyncIterable<Row> {
 
   #firstPage(): Promise<ResultPage> {
     this.#first ??= this.query.then(query => {
-      const withoutRows = query.result === null || query.result.columns.length === 0
+      // A dropped result is asked for all the same: the server says that it is gone.
+      const withoutRows = query.status === 'SUCCESSFUL' && (query.result === null || query.result.columns.length === 0)
       return withoutRows ? { columns: [], rows: [], offset: 0, nextOffset: null } : this.#readPage(query.handle, 0)
     })
     return this.#first

@@ -6,11 +6,6 @@ import type { Terminal } from '../terminal.ts'
 import type { Run } from './query.ts'
 import { configOf, type ServerOptions, withServerOptions } from './server-options.ts'
 
-/** What the command needs of a node; loaded only here, so that the client commands start without a database driver. */
-interface RunningNode {
-  stop(): Promise<void>
-}
-
 export function addServeCommand(program: Command, terminal: Terminal, run: Run): void {
   const serve = program
     .command('serve')
@@ -41,10 +36,12 @@ async function serveNode(terminal: Terminal, config: Config, stopWithParent: boo
       asked.resolve()
     })
   }
-  const { runNode } = (await import('../../node.ts' as string)) as { runNode: (config: Config) => Promise<RunningNode> }
+  // Loaded only here: the client commands start without a database driver.
+  const { runNode } = await import('../../node.ts')
   const node = await runNode(config)
   started = true
-  await asked.promise
+  // It also leaves by itself, when another node was asked to drain it.
+  await Promise.race([asked.promise, node.left])
   await node.stop()
   return exitCodes.success
 }

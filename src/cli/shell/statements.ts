@@ -11,20 +11,17 @@ export interface SplitText {
 const opaque =
   /'(?:[^']|'')*(?:'|$)|"(?:[^"]|"")*(?:"|$)|`[^`]*(?:`|$)|--[^\n]*(?:\n|$)|\/\*[\s\S]*?(?:\*\/|$)|(\$[A-Za-z_]*\$)[\s\S]*?(?:\1|$)|;/g
 
+// Comments before a statement belong to nobody; a hint belongs to what follows it.
+const leading = /^(?:\s|--[^\n]*(?:\n|$)|\/\*(?!\+)[\s\S]*?\*\/)+/
+
 export function splitStatements(text: string): SplitText {
   const statements: string[] = []
   let from = 0
   for (const match of text.matchAll(opaque)) {
     if (match[0] !== ';') continue
-    const statement = text.slice(from, match.index).trim()
-    if (!isBlank(statement)) statements.push(statement)
+    const statement = text.slice(from, match.index).replace(leading, '').trimEnd()
+    if (statement !== '') statements.push(statement)
     from = match.index + 1
   }
-  const rest = text.slice(from)
-  return { statements, rest: isBlank(rest) ? '' : rest }
-}
-
-/** Nothing but space and comments. */
-function isBlank(text: string): boolean {
-  return text.replace(/--[^\n]*(\n|$)|\/\*[\s\S]*?\*\//g, '').trim() === ''
+  return { statements, rest: text.slice(from).replace(leading, '') }
 }
