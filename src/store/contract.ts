@@ -213,7 +213,11 @@ export interface QueryStore {
   /** Transitions above `after`, in order of version. */
   transitions(handle: string, after: number): Promise<readonly StoredTransition[]>
   /** Newest first by (submittedAt, handle); `cursor` is the last row of the page before. */
-  list(filter: QueryFilter, limit: number, cursor: { submittedAt: string; handle: string } | null): Promise<readonly QueryRow[]>
+  list(
+    filter: QueryFilter,
+    limit: number,
+    cursor: { submittedAt: string; handle: string } | null,
+  ): Promise<readonly QueryRow[]>
   /** The one write of non-owners. False: it is finished (or was never there). */
   requestCancel(handle: string): Promise<boolean>
   /** Same for all unfinished ones of a session; gives the handles that were marked. */
@@ -227,7 +231,9 @@ export interface QueryStore {
   /** Drops the result of a finished query: SUCCESSFUL | FAILED | CANCELED → CLOSED under `version`; its pages are deleted. */
   dropResult(transition: TransitionRecord, snapshot: StoredSnapshot, outcome: Outcome): Promise<boolean>
   /** Counts by user, status and lane of all unfinished queries: for budgets, metrics and the recount. */
-  countUnfinished(): Promise<readonly { user: string; status: QueryStatus; lane: Lane; ownerIncarnation: string; count: number }[]>
+  countUnfinished(): Promise<
+    readonly { user: string; status: QueryStatus; lane: Lane; ownerIncarnation: string; count: number }[]
+  >
   /**
    * The leader's retention sweep, term-guarded: deletes queries that finished more than `retentionMs` ago, with their transitions, failed
    * attempts and idempotency keys (not before `pages.expire` has deleted their pages), and the transitions of sessions that
@@ -290,7 +296,10 @@ export interface SessionCheck {
   /** Since the stored last use, by the database's clock. */
   readonly unusedMs: number
   readonly idleMs: number
-  /** `lastUsedAt + idleMs` has passed by the database's clock: counts as absent, whatever `status` says. */
+  /**
+   * Unused for longer than `idleMs` and the slack with which the last use is written, by the database's clock, and without an
+   * unfinished query: counts as absent, whatever `status` says. The sweep deletes under the same condition.
+   */
   readonly expired: boolean
 }
 
@@ -318,9 +327,19 @@ export interface SessionStore {
   check(ids: readonly string[]): Promise<readonly SessionCheck[]>
   read(id: string): Promise<SessionRow | null>
   /** Newest first. `user` null: everybody's. Only OPEN ones. */
-  list(user: string | null, limit: number, cursor: { createdAt: string; id: string } | null): Promise<readonly SessionRow[]>
+  list(
+    user: string | null,
+    limit: number,
+    cursor: { createdAt: string; id: string } | null,
+  ): Promise<readonly SessionRow[]>
   /** Compare-and-set on `version`, while OPEN: writes the new state and its `session_transition`. False: changed or gone meanwhile. */
-  move(id: string, fromVersion: number, event: SessionEvent, next: { database: string | null; properties: Readonly<Record<string, string>>; status: SessionStatus }, node: string): Promise<boolean>
+  move(
+    id: string,
+    fromVersion: number,
+    event: SessionEvent,
+    next: { database: string | null; properties: Readonly<Record<string, string>>; status: SessionStatus },
+    node: string,
+  ): Promise<boolean>
   /** Deletes the row of a CLOSING session that has no unfinished query. True when it is gone. */
   removeClosed(id: string, node: string): Promise<boolean>
   /** Sets `last_used_at` to now for those whose stored value is older than their threshold. */
@@ -329,11 +348,16 @@ export interface SessionStore {
    * The leader's sweep, term-guarded, at most `limit`: deletes OPEN sessions idle past `idleMs + slack` (slack = min(60 s, idleMs / 10))
    * without unfinished queries, in one conditional delete; and CLOSING ones whose queries have all ended. Gives the ids.
    */
-  sweep(term: number, limit: number): Promise<{ readonly expired: readonly string[]; readonly closed: readonly string[] }>
+  sweep(
+    term: number,
+    limit: number,
+  ): Promise<{ readonly expired: readonly string[]; readonly closed: readonly string[] }>
   /** Open sessions, by state: for metrics and `machines`. */
   count(user: string | null): Promise<Readonly<Record<string, number>>>
   /** The session's transitions, in order; kept for `queries.retentionMs` after its end. */
-  transitions(id: string): Promise<readonly { version: number; event: SessionEvent; from: string; to: string; node: string; at: string }[]>
+  transitions(
+    id: string,
+  ): Promise<readonly { version: number; event: SessionEvent; from: string; to: string; node: string; at: string }[]>
 }
 
 // ---------------------------------------------------------------- prepared queries
@@ -355,7 +379,11 @@ export interface PreparedRow {
 export interface PreparedStore {
   insert(row: Omit<PreparedRow, 'createdAt'>): Promise<PreparedRow>
   read(handle: string): Promise<PreparedRow | null>
-  list(user: string | null, limit: number, cursor: { createdAt: string; handle: string } | null): Promise<readonly PreparedRow[]>
+  list(
+    user: string | null,
+    limit: number,
+    cursor: { createdAt: string; handle: string } | null,
+  ): Promise<readonly PreparedRow[]>
   remove(handle: string, user: string): Promise<boolean>
 }
 
@@ -388,6 +416,8 @@ export interface NewMember {
   readonly leaseMs: number
   /** Milliseconds from now during which it may not be taken over early; null: never until `allowEarlyTakeover`. */
   readonly earlyTakeoverAfterMs: number | null
+  /** The incarnation that this process has proved dead: its lease does not stand in the way. Null or absent: none. */
+  readonly supersedes?: string | null
 }
 
 export interface LeaseRow {
@@ -446,7 +476,10 @@ export interface ClusterStore {
   leave(incarnation: string): Promise<boolean>
 
   /** Takes the lease when it is free, has run out, or is held by exactly `deadHolder` under that term. Gives the new term, or null. */
-  acquireLease(holder: { incarnation: string; node: string; leaseMs: number }, deadHolder: { incarnation: string; term: number } | null): Promise<number | null>
+  acquireLease(
+    holder: { incarnation: string; node: string; leaseMs: number },
+    deadHolder: { incarnation: string; term: number } | null,
+  ): Promise<number | null>
   resignLease(incarnation: string, term: number): Promise<void>
 
   /**
@@ -463,12 +496,23 @@ export interface ClusterStore {
    * (row columns, snapshot's `context.version` and `context.owner`, and the `query_transition` row, in one transaction).
    * Locked rows are skipped; `remaining` tells whether any is left.
    */
-  claim(term: number, deadIncarnation: string, target: { incarnation: string; node: string }, limit: number): Promise<{ readonly claimed: readonly ClaimedQuery[]; readonly remaining: boolean } | null>
+  claim(
+    term: number,
+    deadIncarnation: string,
+    target: { incarnation: string; node: string },
+    limit: number,
+  ): Promise<{ readonly claimed: readonly ClaimedQuery[]; readonly remaining: boolean } | null>
   /**
    * Moves up to `limit` QUEUED queries of a living member to another one, under the term and their epoch; event HANDED_OVER.
    * With `lane` only those of that lane, the last to be served first: a query moved to where its lane has no slot would starve.
    */
-  rebalance(term: number, fromIncarnation: string, target: { incarnation: string; node: string }, limit: number, lane?: SlotLane): Promise<readonly ClaimedQuery[] | null>
+  rebalance(
+    term: number,
+    fromIncarnation: string,
+    target: { incarnation: string; node: string },
+    limit: number,
+    lane?: SlotLane,
+  ): Promise<readonly ClaimedQuery[] | null>
 
   budgets(): Promise<readonly BudgetRow[]>
   /** Replaces the `granted` column under the term; rows of dead members without queries are removed. */
@@ -490,7 +534,12 @@ export interface LeaseStore {
    * Extends the member's lease by the database's clock, publishes its load, and, with a `term`, extends the leader's lease too.
    * `member` false: this incarnation is dead (or gone). `leader` false: the lease is another's.
    */
-  renew(beat: { incarnation: string; leaseMs: number; running: number; queued: number; term: number | null }): Promise<{ readonly member: boolean; readonly leader: boolean; readonly databaseNow: number; readonly serverIdentity: string }>
+  renew(beat: { incarnation: string; leaseMs: number; running: number; queued: number; term: number | null }): Promise<{
+    readonly member: boolean
+    readonly leader: boolean
+    readonly databaseNow: number
+    readonly serverIdentity: string
+  }>
   close(): Promise<void>
 }
 

@@ -1,0 +1,199 @@
+/** Ownership that the leader moves: orphans to living members, queued work from one living member to another. */
+import { type QueryStatus, queryMachineVersion, type SlotLane } from '../domain/index.ts'
+import type { ClaimedQuery } from './contract.ts'
+import type { Database, SqlValue, Statements } from './database.ts'
+import { isLeader } from './leadership.ts'
+import { databaseNow, insertion, isoOf, selection, unselected } from './rows.ts'
+
+interface Target {
+  readonly incarnation: string
+  readonly node: string
+}
+
+type Moving = Record<'handle' | 'sessionId' | 'user' | 'status', string> &
+  Record<'version' | 'epoch' | 'machineVersion' | 'now', number>
+
+export class Claims {
+  readonly #database: Database
+  readonly #updateSql: string
+
+  constructor(database: Database) {
+    this.#database = database
+    this.#updateSql = moveStatement(database)
+  }
+
+  async orphanOwners(): Promise<readonly { readonly incarnation: string; readonly count: number }[]> {
+    const { current: q, member: m } = this.#database.tables
+    const rows = await this.#database.rows<{ owner_: string; count_: number }>(
+      `SELECT o.owner_ AS owner_, o.count_ AS count_ FROM (SELECT ${q.ownerIncarnation} AS owner_, COUNT(*) AS count_ FROM ${q} GROUP BY ${q.ownerIncarnation}) AS o ` +
+        `LEFT JOIN ${m} AS m ON m.${m.incarnation} = o.owner_ AND m.${m.state} <> 'dead' WHERE m.${m.incarnation} IS NULL`,
+    )
+    return rows.map(row => ({ incarnation: row.owner_, count: Number(row.count_) }))
+  }
+
+  async claim(
+    term: number,
+    deadIncarnation: string,
+    target: Target,
+    limit: number,
+  ): Promise<{ readonly claimed: readonly ClaimedQuery[]; readonly remaining: boolean } | null> {
+    const { current: q, member: m } = this.#database.tables
+    const { dialect } = this.#database
+    const wanted = Math.min(Number(limit), dialect.rowsMax)
+    const claimed = await this.#database.transaction(async transaction => {
+      if (!(await isLeader(this.#database, transaction, term))) return null
+      if (!(await this.#isLiving(transaction, target.incarnation))) return null
+      const alive = await transaction.rows(
+        `SELECT 1 AS one FROM ${m} WHERE ${m.incarnation} = ? AND ${m.state} <> 'dead'`,
+        [deadIncarnation],
+      )
+      if (alive.length > 0) return []
+      return this.#move(
+        transaction,
+        'CLAIMED',
+        target,
+        `${q.ownerIncarnation} = ? ORDER BY ${q.handle}`,
+        [deadIncarnation],
+        wanted,
+      )
+    })
+    if (claimed === null) return null
+    if (claimed.length === wanted) {
+      const more = await this.#ownsAny(deadIncarnation)
+      return { claimed, remaining: more }
+    }
+    const remaining = await this.#ownsAny(deadIncarnation)
+    // Locked by a connection that the dead one opened after it was fenced, or that was not registered yet.
+    if (remaining) await this.#database.repeat(() => this.#database.connector.killConnectionsOf(deadIncarnation))
+    return { claimed, remaining }
+  }
+
+  async rebalance(
+    term: number,
+    fromIncarnation: string,
+    target: Target,
+    limit: number,
+    lane?: SlotLane,
+  ): Promise<readonly ClaimedQuery[] | null> {
+    const q = this.#database.tables.current
+    const { dialect } = this.#database
+    return this.#database.transaction(async transaction => {
+      if (!(await isLeader(this.#database, transaction, term))) return null
+      if (!(await this.#isLiving(transaction, target.incarnation))) return null
+      const ofLane = lane === undefined ? '' : ` AND ${q.lane} = ?`
+      return this.#move(
+        transaction,
+        'HANDED_OVER',
+        target,
+        `${q.ownerIncarnation} = ? AND ${q.status} = 'QUEUED'${ofLane} ORDER BY ${lastServedFirst(q.priority)}, ${q.submittedAt} DESC, ${q.handle} DESC`,
+        lane === undefined ? [fromIncarnation] : [fromIncarnation, lane],
+        Math.min(Number(limit), dialect.rowsMax),
+      )
+    })
+  }
+
+  async #isLiving(transaction: Statements, incarnation: string): Promise<boolean> {
+    const m = this.#database.tables.member
+    const rows = await transaction.rows(
+      `SELECT 1 AS one FROM ${m}${this.#database.dialect.byPrimary} WHERE ${m.incarnation} = ? AND ${m.state} <> 'dead'${this.#database.dialect.lockShared}`,
+      [incarnation],
+    )
+    return rows.length > 0
+  }
+
+  async #ownsAny(incarnation: string): Promise<boolean> {
+    const q = this.#database.tables.current
+    return (
+      (await this.#database.rows(`SELECT 1 AS one FROM ${q} WHERE ${q.ownerIncarnation} = ? LIMIT 1`, [incarnation]))
+        .length > 0
+    )
+  }
+
+  async #move(
+    transaction: Statements,
+    type: 'CLAIMED' | 'HANDED_OVER',
+    target: Target,
+    condition: string,
+    values: readonly SqlValue[],
+    limit: number,
+  ): Promise<ClaimedQuery[]> {
+    const { current: q, transition: t } = this.#database.tables
+    const { dialect } = this.#database
+    const rows = await transaction.rows(
+      `SELECT ${selection(q, ['handle', 'sessionId', 'user', 'status', 'version', 'epoch', 'machineVersion'])}, ${dialect.now} AS now_ ` +
+        `FROM ${q} WHERE ${condition} LIMIT ${limit}${dialect.lockSkipping}`,
+      values,
+    )
+    if (rows.length === 0) return []
+    const moving = rows.map(row => unselected<Moving>(row))
+    const moved = moving.map(row => ({ row, id: this.#database.random.uuid() }))
+    const count = await transaction.run(this.#updateSql, [
+      JSON.stringify(
+        moved.map(({ row, id }) => ({
+          h: row.handle,
+          e: Number(row.epoch),
+          v: Number(row.version),
+          t: id,
+          oi: target.incarnation,
+          on_: target.node,
+        })),
+      ),
+    ])
+    if (count !== moved.length) throw new Error('rows that are locked did not count')
+    const { sql, values: inserted } = insertion(
+      t,
+      moved.map(({ row, id }) => ({
+        handle: row.handle,
+        version: Number(row.version) + 1,
+        id,
+        epoch: Number(row.epoch) + 1,
+        // A claim changes nothing but the owner, which every version knows: the row keeps the format that it has.
+        machineVersion: Number(row.machineVersion) || queryMachineVersion,
+        node: target.node,
+        event: JSON.stringify({ type, at: isoOf(row.now), node: target.node, epoch: Number(row.epoch) + 1 }),
+        fromStatus: row.status,
+        toStatus: row.status,
+        at: databaseNow,
+      })),
+      dialect.now,
+    )
+    await transaction.run(sql, inserted)
+    return moving.map(row => ({
+      handle: row.handle,
+      sessionId: row.sessionId,
+      user: row.user,
+      status: row.status as QueryStatus,
+      version: Number(row.version) + 1,
+      epoch: Number(row.epoch) + 1,
+      toIncarnation: target.incarnation,
+    }))
+  }
+}
+
+/** Priorities from the one that waits longest. */
+function lastServedFirst(column: string): string {
+  return `CASE ${column} WHEN 'very_low' THEN 0 WHEN 'low' THEN 1 WHEN 'normal' THEN 2 WHEN 'high' THEN 3 ELSE 4 END`
+}
+
+/**
+ * The row and, in its snapshot, the context's version and owner. A snapshot that is no JSON, or has no such place, stays as it is:
+ * its new owner will find out, and no other row suffers from it.
+ */
+function moveStatement({ dialect, tables: { current: q } }: Database): string {
+  const changed = `JSON_SET(q.${q.snapshot}, '$.context.version', j.v + 1, '$.context.owner.node', j.on_, '$.context.owner.epoch', j.e + 1)`
+  const stored = dialect.besideJson(`q.${q.snapshot}`)
+  return dialect.guardedUpdate({
+    table: q,
+    columns: { h: 'id', e: 'number', v: 'number', t: 'id', oi: 'id', on_: 'label' },
+    key: [q.handle, 'h'],
+    where: [`q.${q.epoch} = j.e`, `q.${q.version} = j.v`],
+    set: {
+      [q.snapshot]: `CASE WHEN JSON_VALID(q.${q.snapshot}) THEN COALESCE(${changed}, ${stored}) ELSE ${stored} END`,
+      [q.ownerIncarnation]: 'j.oi',
+      [q.ownerNode]: 'j.on_',
+      [q.transitionId]: 'j.t',
+      [q.version]: 'j.v + 1',
+      [q.epoch]: 'j.e + 1',
+    },
+  })
+}

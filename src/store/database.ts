@@ -1,0 +1,150 @@
+/**
+ * Statements and transactions, repeated after what `retry.ts` calls repeatable, and with nothing of the drivers' errors
+ * getting out: `STORE_UNAVAILABLE` when the database could not be reached or written for `retryMs`, else a defect.
+ */
+import { backoffDelayMs, type Clock, type Random } from '../async/index.ts'
+import { LensError } from '../domain/index.ts'
+import type { SqlDialect } from './dialect.ts'
+import type { Tables } from './names.ts'
+import { failureClass, retryDelays } from './retry.ts'
+
+export type SqlValue = string | number | null | Uint8Array
+
+export interface Statements {
+  /** Rows of a SELECT. */
+  rows<Row extends object>(sql: string, values?: readonly SqlValue[]): Promise<Row[]>
+  /** Rows found by the predicate of an INSERT, UPDATE or DELETE, changed or not. */
+  run(sql: string, values?: readonly SqlValue[]): Promise<number>
+}
+
+/** One way to a database: what the dialects implement. */
+export interface Connector {
+  readonly dialect: SqlDialect
+  readonly tables: Tables
+  /** Outside any transaction. */
+  readonly statements: Statements
+  transaction<T>(work: (transaction: Statements) => Promise<T>): Promise<T>
+  connect(): Promise<void>
+  /** Runs what must be done by one process at a time, in order to make the schema. */
+  migrate(): Promise<void>
+  close(): Promise<void>
+  actAs(incarnation: string): Promise<void>
+  /** Ends the connections that an incarnation registered, and with them their locks. */
+  killConnectionsOf(incarnation: string): Promise<void>
+  readonly statementCount: number
+}
+
+/** Where the store says what it could not help; pino's form. */
+export interface StoreLogger {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+export interface DatabaseOptions {
+  readonly connector: Connector
+  readonly clock: Clock
+  readonly random: Random
+  readonly retryMs: number
+  readonly logger?: StoreLogger
+}
+
+/** Thrown inside a transaction to undo it and to answer with a value instead; never leaves the store. */
+export class Undo<T> extends Error {
+  readonly value: T
+  constructor(value: T) {
+    super('undone')
+    this.value = value
+  }
+}
+
+/** A row was there already; never leaves the store. */
+export class Duplicate extends Error {}
+
+export class Database {
+  readonly #options: DatabaseOptions
+
+  constructor(options: DatabaseOptions) {
+    this.#options = options
+  }
+
+  get connector(): Connector {
+    return this.#options.connector
+  }
+
+  get dialect(): SqlDialect {
+    return this.#options.connector.dialect
+  }
+
+  get tables(): Tables {
+    return this.#options.connector.tables
+  }
+
+  get clock(): Clock {
+    return this.#options.clock
+  }
+
+  get random(): Random {
+    return this.#options.random
+  }
+
+  rows<Row extends object>(sql: string, values?: readonly SqlValue[]): Promise<Row[]> {
+    return this.repeat(() => this.connector.statements.rows<Row>(sql, values))
+  }
+
+  /** A single statement that may be repeated after an unknown outcome. */
+  run(sql: string, values?: readonly SqlValue[]): Promise<number> {
+    return this.repeat(() => this.connector.statements.run(sql, values))
+  }
+
+  /**
+   * `attempt` is 0 the first time; later ones must expect that an earlier one has committed.
+   * Rejects with `Undo` and `Duplicate` as they are.
+   */
+  transaction<T>(work: (transaction: Statements, attempt: number) => Promise<T>): Promise<T> {
+    return this.repeat(attempt => this.connector.transaction(transaction => work(transaction, attempt)))
+  }
+
+  async repeat<T>(task: (attempt: number) => Promise<T>): Promise<T> {
+    const { clock, random, retryMs, logger } = this.#options
+    const deadline = clock.monotonic() + retryMs
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await task(attempt)
+      } catch (error) {
+        if (error instanceof Undo || error instanceof LensError || error instanceof Duplicate) throw error
+        const failure = failureClass(error)
+        if (failure === 'duplicate') throw new Duplicate('a row was there already', { cause: error })
+        if (failure === 'defect') {
+          logger?.warn({ err: error }, 'a statement failed for good')
+          throw new LensError('INTERNAL', 'The store refused a statement.', { cause: error })
+        }
+        const delayMs = backoffDelayMs(retryDelays[failure], attempt, random)
+        if (clock.monotonic() + delayMs >= deadline) {
+          logger?.warn({ err: error, attempts: attempt + 1 }, 'the store is not available')
+          throw new LensError('STORE_UNAVAILABLE', 'The database does not answer, or cannot be written.', {
+            retryAfterMs: 1000,
+            cause: error,
+          })
+        }
+        await clock.sleep(delayMs)
+      }
+    }
+  }
+}
+
+/** Cuts a batch so that each part keeps within the dialect's bounds on rows and bytes. */
+export function* parts<T>(batch: readonly T[], dialect: SqlDialect, bytes: (item: T) => number): Generator<T[]> {
+  let part: T[] = []
+  let size = 0
+  for (const item of batch) {
+    const itemSize = bytes(item)
+    if (part.length > 0 && (part.length >= dialect.rowsMax || size + itemSize > dialect.bytesMax)) {
+      yield part
+      part = []
+      size = 0
+    }
+    part.push(item)
+    size += itemSize
+  }
+  if (part.length > 0) yield part
+}

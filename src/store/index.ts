@@ -1,0 +1,3 @@
+export type * from './contract.ts'
+export type { StoreLogger } from './database.ts'
+export { type OpenStoreOptions, openStore } from './store.ts'

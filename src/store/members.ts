@@ -1,0 +1,323 @@
+/** Members and the leader's lease, as the database sees them: its clock decides what has run out. */
+import type { MemberState } from '../domain/index.ts'
+import type { FailoverRow, LeaseRow, MemberRow, NewMember } from './contract.ts'
+import type { Database, Statements } from './database.ts'
+import { isLeader } from './leadership.ts'
+import { databaseNow, insertion, isoOf, isoOrNull, type SelectedRow, selection, unselected } from './rows.ts'
+
+export class Members {
+  readonly #database: Database
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  async join(
+    member: NewMember,
+  ): Promise<{ readonly joined: true } | { readonly joined: false; readonly by: MemberRow }> {
+    const { member: m, heartbeat: h, lease: l } = this.#database.tables
+    const { dialect } = this.#database
+    return this.#database.transaction(async transaction => {
+      // Joins are rare: one at a time, so that two processes with one node id cannot both find nobody.
+      await transaction.rows(`SELECT ${l.id} AS id_ FROM ${l} WHERE ${l.id} = 1${dialect.lockExclusive}`)
+      const sameNode = (
+        await this.#select(transaction, `m.${m.state} <> 'dead' AND m.${m.nodeId} = ?`, [member.nodeId])
+      ).members
+      if (sameNode.some(row => row.incarnation === member.incarnation)) return { joined: true as const }
+      const living = sameNode.find(row => row.leaseLeftMs > 0 && row.incarnation !== member.supersedes)
+      if (living) return { joined: false as const, by: living }
+      const { earlyTakeoverAfterMs: after } = member
+      await transaction.run(
+        `INSERT INTO ${m} (${[m.incarnation, m.nodeId, m.address, m.state, m.softwareVersion, m.snapshotVersion, m.startedAt, m.earlyTakeoverFrom].join(', ')}) ` +
+          `VALUES (?, ?, ?, 'alive', ?, ?, ${dialect.now}, ${after === null ? 'NULL' : `${dialect.now} + ?`})`,
+        [
+          member.incarnation,
+          member.nodeId,
+          member.address,
+          member.softwareVersion,
+          member.snapshotVersion,
+          ...(after === null ? [] : [after]),
+        ],
+      )
+      await transaction.run(
+        `INSERT INTO ${h} (${h.incarnation}, ${h.leaseExpiresAt}, ${h.running}, ${h.queued}) VALUES (?, ${dialect.now} + ?, 0, 0)`,
+        [member.incarnation, member.leaseMs],
+      )
+      return { joined: true as const }
+    })
+  }
+
+  async members(): Promise<{
+    readonly members: readonly MemberRow[]
+    readonly lease: LeaseRow | null
+    readonly now: string
+  }> {
+    const m = this.#database.tables.member
+    return this.#database.repeat(() => this.#select(this.#database.connector.statements, `m.${m.state} <> 'dead'`, []))
+  }
+
+  async memberOf(incarnation: string): Promise<MemberRow | null> {
+    const m = this.#database.tables.member
+    const { members } = await this.#database.repeat(() =>
+      this.#select(this.#database.connector.statements, `m.${m.incarnation} = ?`, [incarnation]),
+    )
+    return members[0] ?? null
+  }
+
+  /** Members and the lease in one statement: the lease's row is always there, and each member's comes beside it. */
+  async #select(statements: Statements, condition: string, values: readonly string[]) {
+    const { member: m, heartbeat: h, lease: l } = this.#database.tables
+    const { now } = this.#database.dialect
+    const rows = await statements.rows(
+      `SELECT ${now} AS now_, ${selection(l, ['holderIncarnation', 'holderNode', 'term', 'expiresAt'], 'l.')}, ` +
+        `${selection(m, ['incarnation', 'nodeId', 'address', 'state', 'softwareVersion', 'snapshotVersion', 'startedAt', 'earlyTakeoverFrom'], 'm.')}, ` +
+        `${selection(h, ['leaseExpiresAt', 'running', 'queued'], 'h.')} ` +
+        `FROM ${l} AS l LEFT JOIN (${m} AS m JOIN ${h} AS h ON h.${h.incarnation} = m.${m.incarnation}) ON ${condition} ` +
+        `WHERE l.${l.id} = 1 ORDER BY m.${m.startedAt}, m.${m.incarnation}`,
+      values,
+    )
+    const found = rows.map(row => unselected<SelectedRow>(row))
+    const [first] = found
+    const nowMs = Number(first?.now)
+    const lease =
+      !first || first.holderIncarnation === ''
+        ? null
+        : {
+            holderIncarnation: first.holderIncarnation as string,
+            holderNode: first.holderNode as string,
+            term: Number(first.term),
+            expiresAt: isoOf(first.expiresAt as number),
+            leftMs: Number(first.expiresAt) - nowMs,
+          }
+    const members = found
+      .filter(row => row.incarnation !== null)
+      .map(
+        (row): MemberRow => ({
+          incarnation: row.incarnation as string,
+          nodeId: row.nodeId as string,
+          address: row.address as string,
+          state: row.state as MemberState,
+          softwareVersion: row.softwareVersion as string,
+          snapshotVersion: Number(row.snapshotVersion),
+          startedAt: isoOf(row.startedAt as number),
+          leaseExpiresAt: isoOf(row.leaseExpiresAt as number),
+          leaseLeftMs: Number(row.leaseExpiresAt) - nowMs,
+          earlyTakeover: row.earlyTakeoverFrom !== null && Number(row.earlyTakeoverFrom) <= nowMs,
+          running: Number(row.running),
+          queued: Number(row.queued),
+        }),
+      )
+    return { members, lease, now: isoOf(nowMs) }
+  }
+
+  async setState(incarnation: string, state: 'alive' | 'draining'): Promise<boolean> {
+    const m = this.#database.tables.member
+    const count = await this.#database.run(
+      `UPDATE ${m} SET ${m.state} = ? WHERE ${m.incarnation} = ? AND ${m.state} <> 'dead'`,
+      [state, incarnation],
+    )
+    return count > 0
+  }
+
+  async allowEarlyTakeover(incarnation: string): Promise<void> {
+    const m = this.#database.tables.member
+    await this.#database.run(
+      `UPDATE ${m} SET ${m.earlyTakeoverFrom} = ${this.#database.dialect.now} WHERE ${m.incarnation} = ? AND ${m.state} <> 'dead'`,
+      [incarnation],
+    )
+  }
+
+  async leave(incarnation: string): Promise<boolean> {
+    const { member: m, heartbeat: h, current: q, memberConnection: c } = this.#database.tables
+    const { dialect } = this.#database
+    return this.#database.transaction(async transaction => {
+      // Submissions hold a shared lock on their member until their queries are there to be seen.
+      const [row] = await transaction.rows<{ state_: string }>(
+        `SELECT ${m.state} AS state_ FROM ${m} WHERE ${m.incarnation} = ?${dialect.lockExclusive}`,
+        [incarnation],
+      )
+      const owned = await transaction.rows(`SELECT 1 AS one FROM ${q} WHERE ${q.ownerIncarnation} = ? LIMIT 1`, [
+        incarnation,
+      ])
+      if (owned.length > 0) return false
+      if (!row) return true
+      await transaction.run(`UPDATE ${m} SET ${m.state} = 'dead' WHERE ${m.incarnation} = ?`, [incarnation])
+      await transaction.run(`UPDATE ${h} SET ${h.leaseExpiresAt} = 0 WHERE ${h.incarnation} = ?`, [incarnation])
+      await transaction.run(`DELETE FROM ${c} WHERE ${c.incarnation} = ?`, [incarnation])
+      return true
+    })
+  }
+
+  async acquireLease(
+    holder: { incarnation: string; node: string; leaseMs: number },
+    deadHolder: { incarnation: string; term: number } | null,
+  ): Promise<number | null> {
+    const { lease: l, member: m } = this.#database.tables
+    const { now } = this.#database.dialect
+    // Plainly first: most who ask find it held, and a frozen leader's connections may still hold the row's lock.
+    const { lease } = await this.members()
+    const isDead =
+      lease !== null && lease.holderIncarnation === deadHolder?.incarnation && lease.term === deadHolder.term
+    if (lease !== null && lease.leftMs > 0 && !isDead) return null
+    if (lease !== null && lease.holderIncarnation !== holder.incarnation)
+      await this.#database.repeat(() => this.#database.connector.killConnectionsOf(lease.holderIncarnation))
+    return this.#database.transaction(async (transaction, attempt) => {
+      const living = `EXISTS (SELECT 1 FROM ${m} WHERE ${m.incarnation} = ? AND ${m.state} <> 'dead')`
+      const count = await transaction.run(
+        `UPDATE ${l} SET ${l.term} = ${l.term} + 1, ${l.holderIncarnation} = ?, ${l.holderNode} = ?, ${l.expiresAt} = ${now} + ? ` +
+          `WHERE ${l.id} = 1 AND (${l.expiresAt} <= ${now} OR (${l.holderIncarnation} = ? AND ${l.term} = ?)) AND ${living}`,
+        [
+          holder.incarnation,
+          holder.node,
+          holder.leaseMs,
+          deadHolder?.incarnation ?? '',
+          deadHolder?.term ?? -1,
+          holder.incarnation,
+        ],
+      )
+      const [row] = await transaction.rows<{ holder_: string; term_: number }>(
+        `SELECT ${l.holderIncarnation} AS holder_, ${l.term} AS term_ FROM ${l} WHERE ${l.id} = 1`,
+      )
+      // Taken by an attempt whose answer was lost: only this incarnation asks under its own name.
+      if (count > 0 || (attempt > 0 && row?.holder_ === holder.incarnation)) return Number(row?.term_)
+      return null
+    })
+  }
+
+  async resignLease(incarnation: string, term: number): Promise<void> {
+    const l = this.#database.tables.lease
+    await this.#database.run(
+      `UPDATE ${l} SET ${l.holderIncarnation} = '', ${l.holderNode} = '', ${l.expiresAt} = 0 WHERE ${l.id} = 1 AND ${l.holderIncarnation} = ? AND ${l.term} = ?`,
+      [incarnation, term],
+    )
+  }
+
+  async fence(
+    term: number,
+    incarnation: string,
+    cause: string,
+    onlyIfExpiredByMs: number | null,
+  ): Promise<FailoverRow | null> {
+    const { member: m, heartbeat: h, failover: f } = this.#database.tables
+    const { dialect } = this.#database
+    const isDue = (lease: LeaseRow | null, member: MemberRow | null | undefined) =>
+      lease?.term === term &&
+      member !== null &&
+      member !== undefined &&
+      (member.state === 'dead' || onlyIfExpiredByMs === null || member.leaseLeftMs <= -onlyIfExpiredByMs)
+    const { lease } = await this.members()
+    if (!isDue(lease, await this.memberOf(incarnation))) return null
+    // First the connections: one frozen between its guard and its commit holds the very lock that is needed now.
+    await this.#kill(incarnation)
+    const fenced = await this.#database.transaction(async transaction => {
+      if (!(await isLeader(this.#database, transaction, term))) return null
+      // Against a heartbeat at this moment: the one or the other comes first.
+      await transaction.rows(
+        `SELECT ${h.incarnation} AS id_ FROM ${h} WHERE ${h.incarnation} = ?${dialect.lockExclusive}`,
+        [incarnation],
+      )
+      const [member] = (await this.#select(transaction, `m.${m.incarnation} = ?`, [incarnation])).members
+      if (!member) return null
+      if (member.state === 'dead') return this.#failoverOf(transaction, incarnation)
+      if (onlyIfExpiredByMs !== null && member.leaseLeftMs > -onlyIfExpiredByMs) return null
+      await transaction.run(`UPDATE ${m} SET ${m.state} = 'dead' WHERE ${m.incarnation} = ?`, [incarnation])
+      const { sql, values } = insertion(
+        f,
+        [
+          {
+            id: this.#database.random.uuid(),
+            nodeId: member.nodeId,
+            incarnation,
+            cause,
+            term,
+            detectedAt: databaseNow,
+            doneAt: null,
+            queries: 0,
+          },
+        ],
+        dialect.now,
+      )
+      await transaction.run(sql, values)
+      return this.#failoverOf(transaction, incarnation)
+    })
+    // And those that it opened meanwhile; what it opens from now on finds nothing of its epochs to lock.
+    if (fenced) await this.#kill(incarnation)
+    return fenced
+  }
+
+  #kill(incarnation: string): Promise<void> {
+    return this.#database.repeat(() => this.#database.connector.killConnectionsOf(incarnation))
+  }
+
+  async #failoverOf(transaction: Statements, incarnation: string): Promise<FailoverRow | null> {
+    const f = this.#database.tables.failover
+    const [row] = await transaction.rows(
+      `SELECT ${selection(f, failoverProperties)} FROM ${f} WHERE ${f.incarnation} = ? ORDER BY ${f.detectedAt} DESC LIMIT 1`,
+      [incarnation],
+    )
+    return row ? failoverOf(row) : null
+  }
+
+  async failoverDone(id: string, queries: number): Promise<void> {
+    const f = this.#database.tables.failover
+    await this.#database.run(
+      `UPDATE ${f} SET ${f.doneAt} = ${this.#database.dialect.now}, ${f.queries} = ? WHERE ${f.id} = ? AND ${f.doneAt} IS NULL`,
+      [queries, id],
+    )
+  }
+
+  async failovers(limit: number): Promise<readonly FailoverRow[]> {
+    const f = this.#database.tables.failover
+    const rows = await this.#database.rows(
+      `SELECT ${selection(f, failoverProperties)} FROM ${f} ORDER BY ${f.detectedAt} DESC, ${f.id} LIMIT ${Number(limit)}`,
+    )
+    return rows.map(failoverOf)
+  }
+
+  async sweep(term: number): Promise<void> {
+    const {
+      member: m,
+      heartbeat: h,
+      memberConnection: c,
+      current: q,
+      budget: b,
+      failover: f,
+      lease: l,
+    } = this.#database.tables
+    await this.#database.transaction(async transaction => {
+      if (!(await isLeader(this.#database, transaction, term))) return
+      const dead = await transaction.rows<{ id_: string }>(
+        `SELECT ${m.incarnation} AS id_ FROM ${m} WHERE ${m.state} = 'dead' AND NOT EXISTS (SELECT 1 FROM ${q} WHERE ${q}.${q.ownerIncarnation} = ${m}.${m.incarnation}) ` +
+          `AND NOT EXISTS (SELECT 1 FROM ${l} WHERE ${l}.${l.holderIncarnation} = ${m}.${m.incarnation}) ORDER BY ${m.incarnation} LIMIT 50`,
+      )
+      for (const { id_ } of dead)
+        for (const [table, column] of [
+          [c, c.incarnation],
+          [b, b.incarnation],
+          [h, h.incarnation],
+          [m, m.incarnation],
+        ] as const)
+          await transaction.run(`DELETE FROM ${table} WHERE ${column} = ?`, [id_])
+      const [oldest] = await transaction.rows<{ at_: number }>(
+        `SELECT ${f.detectedAt} AS at_ FROM ${f} ORDER BY ${f.detectedAt} DESC LIMIT 1 OFFSET 999`,
+      )
+      if (oldest) await transaction.run(`DELETE FROM ${f} WHERE ${f.detectedAt} < ?`, [oldest.at_])
+    })
+  }
+}
+
+const failoverProperties = ['id', 'nodeId', 'incarnation', 'cause', 'term', 'detectedAt', 'doneAt', 'queries'] as const
+
+function failoverOf(selected: object): FailoverRow {
+  const row = unselected<Record<(typeof failoverProperties)[number], string & number>>(selected)
+  return {
+    id: row.id,
+    nodeId: row.nodeId,
+    incarnation: row.incarnation,
+    cause: row.cause,
+    term: Number(row.term),
+    detectedAt: isoOf(row.detectedAt),
+    doneAt: isoOrNull(row.doneAt),
+    queries: Number(row.queries),
+  }
+}

@@ -1,0 +1,365 @@
+/**
+ * Steps of owned queries made durable: one transaction for a batch, with a predicate of its own for each row.
+ *
+ *     compare-and-set of all rows ─ as many counted as sent ─▶ transitions, pages, moves, counters ─▶ COMMIT
+ *            └─ fewer: read the rows, go on with those that counted, and say of each other one why not
+ */
+import { holdsSlot, type Lane, type QueryStatus } from '../domain/index.ts'
+import type { NewPage, QueryLimits, StepAnswer, StepGroup, TransitionRecord } from './contract.ts'
+import { type Database, parts, type SqlValue, type Statements, Undo } from './database.ts'
+import { queryColumns } from './entities.ts'
+import { placeholders } from './names.ts'
+import { type QueryProperty, transitionValues } from './query-rows.ts'
+import { databaseNow, insertion, msOrNull } from './rows.ts'
+import { applyUses, roomIn, type Use, usesOf } from './usage.ts'
+
+/** In a transaction that must be undone: the running ones of these have no room. */
+class Surplus extends Undo<{ readonly group: StepGroup; readonly uses: readonly Use[] }[]> {}
+
+/** How a query was counted before its step. */
+interface Counted {
+  readonly user: string
+  readonly lane: Lane
+}
+
+const usageClass = (status: QueryStatus) => (status === 'QUEUED' ? 'queued' : holdsSlot(status) ? 'running' : 'none')
+const firstOf = (group: StepGroup) => group.transitions[0] as TransitionRecord
+const lastOf = (group: StepGroup) => group.transitions.at(-1) as TransitionRecord
+
+interface RowState {
+  readonly handle_: string
+  readonly epoch_: number
+  readonly version_: number
+  readonly transitionId_: string
+  readonly cancelRequested_: number
+  readonly storedPages_: number
+}
+
+export class Steps {
+  readonly #database: Database
+  readonly #updateSql: string
+  readonly #copySql: string
+
+  constructor(database: Database) {
+    this.#database = database
+    this.#updateSql = updateStatement(database)
+    this.#copySql = copyStatement(database)
+  }
+
+  async commit(batch: readonly StepGroup[], limits: QueryLimits): Promise<readonly StepAnswer[]> {
+    const answers = new Map<StepGroup, StepAnswer>()
+    for (const wave of waves(batch))
+      for (const part of parts(wave, this.#database.dialect, sizeOf)) await this.#commitPart(part, limits, answers)
+    return batch.map(group => answers.get(group) as StepAnswer)
+  }
+
+  async #commitPart(
+    part: readonly StepGroup[],
+    limits: QueryLimits,
+    answers: Map<StepGroup, StepAnswer>,
+  ): Promise<void> {
+    let waiting = [...part].sort((a, b) => (a.handle < b.handle ? -1 : 1))
+    while (waiting.length > 0)
+      try {
+        const decided = await this.#database.transaction(transaction => this.#attempt(transaction, waiting, limits))
+        for (const [group, answer] of decided) answers.set(group, answer)
+        return
+      } catch (error) {
+        if (!(error instanceof Surplus)) throw error
+        for (const group of await this.#beyondLimit(error.value)) answers.set(group, { kind: 'limit' })
+        waiting = waiting.filter(group => !answers.has(group))
+      }
+  }
+
+  async #attempt(
+    transaction: Statements,
+    groups: readonly StepGroup[],
+    limits: QueryLimits,
+  ): Promise<Map<StepGroup, StepAnswer>> {
+    const answers = new Map<StepGroup, StepAnswer>()
+    const before = await this.#counted(transaction, groups, limits)
+    const found = await transaction.run(this.#updateSql, [JSON.stringify(groups.map(updateRow))])
+    let moved = groups
+    if (found < groups.length) {
+      for (const [group, answer] of await this.#explain(transaction, groups)) answers.set(group, answer)
+      moved = groups.filter(group => !answers.has(group))
+    }
+    if (moved.length > 0) {
+      await this.#record(transaction, moved)
+      const uses = moved.map(group => ({ group, uses: usesOfStep(group, before.get(group.handle), limits) }))
+      const all = uses.flatMap(one => one.uses)
+      if (!(await applyUses(this.#database, transaction, all))) throw new Surplus(uses)
+    }
+    for (const group of moved) answers.set(group, { kind: 'committed' })
+    return answers
+  }
+
+  /** Users and lanes by which queries were counted, where the steps themselves do not tell. */
+  async #counted(
+    transaction: Statements,
+    groups: readonly StepGroup[],
+    limits: QueryLimits,
+  ): Promise<Map<string, Counted>> {
+    const counted = new Map<string, Counted>()
+    if (limits.queuedPerUser <= 0 && limits.queuedPerLane <= 0 && limits.runningPerUser <= 0) return counted
+    const unknown: StepGroup[] = []
+    for (const group of groups) {
+      const estimated = group.transitions.some(({ event }) => event.type === 'ESTIMATED')
+      if (group.user !== undefined && !estimated)
+        counted.set(group.handle, { user: group.user, lane: group.snapshot.context.lane })
+      else if (estimated || usageClass(firstOf(group).from) !== usageClass(lastOf(group).to)) unknown.push(group)
+    }
+    if (unknown.length === 0) return counted
+    const q = this.#database.tables.current
+    const rows = await transaction.rows<{ handle_: string; user_: string; lane_: Lane }>(
+      `SELECT ${q.handle} AS handle_, ${q.user} AS user_, ${q.lane} AS lane_ FROM ${q} WHERE ${q.handle} IN ${placeholders(unknown.length)}`,
+      unknown.map(group => group.handle),
+    )
+    for (const row of rows) counted.set(row.handle_, { user: row.user_, lane: row.lane_ })
+    return counted
+  }
+
+  /** Why some of these did not count. Those that did are left out. */
+  async #explain(transaction: Statements, groups: readonly StepGroup[]): Promise<Map<StepGroup, StepAnswer>> {
+    const { current: q, transition: t } = this.#database.tables
+    const rows = await transaction.rows<RowState>(
+      `SELECT ${q.handle} AS handle_, ${q.epoch} AS epoch_, ${q.version} AS version_, ${q.transitionId} AS transitionId_, ` +
+        `${q.cancelRequested} AS cancelRequested_, ${q.storedPages} AS storedPages_ FROM ${q} WHERE ${q.handle} IN ${placeholders(groups.length)}`,
+      groups.map(group => group.handle),
+    )
+    const recorded = await transaction.rows<{ id_: string }>(
+      `SELECT ${t.id} AS id_ FROM ${t} WHERE ${groups.map(() => `(${t.handle} = ? AND ${t.version} = ?)`).join(' OR ')}`,
+      groups.flatMap(group => [group.handle, lastOf(group).version]),
+    )
+    const states = new Map(rows.map(row => [row.handle_, row]))
+    const ids = new Set(recorded.map(row => row.id_))
+    const answers = new Map<StepGroup, StepAnswer>()
+    for (const group of groups) {
+      const last = lastOf(group)
+      const state = states.get(group.handle)
+      // Recorded by an earlier attempt whose answer was lost, even if others followed or the query has ended since.
+      if (ids.has(last.id)) answers.set(group, { kind: 'committed' })
+      else if (state?.transitionId_ === last.id) continue
+      else if (!state || Number(state.epoch_) !== group.epoch) answers.set(group, { kind: 'fenced' })
+      else if (group.launches && Number(state.version_) === group.fromVersion && Number(state.cancelRequested_) === 1)
+        answers.set(group, { kind: 'cancel-requested' })
+      else answers.set(group, { kind: 'stale' })
+    }
+    return answers
+  }
+
+  /** All that follows from a compare-and-set that counted. */
+  async #record(transaction: Statements, groups: readonly StepGroup[]): Promise<void> {
+    const { transition, failedAttempt, page, current } = this.#database.tables
+    const { dialect } = this.#database
+    const insert = async (statement: { sql: string; values: SqlValue[] }, end = '') => {
+      await transaction.run(statement.sql + end, statement.values)
+    }
+    await insert(
+      insertion(
+        transition,
+        groups.flatMap(group => group.transitions.map(transitionValues)),
+        dialect.now,
+      ),
+    )
+    const failed = groups.flatMap(failedAttemptsOf)
+    if (failed.length > 0)
+      await insert(insertion(failedAttempt, failed, dialect.now), dialect.keepExisting(failedAttempt.handle))
+    const pages = groups.flatMap(group => (group.page ? [pageValues(group.page)] : []))
+    if (pages.length > 0)
+      await insert(
+        insertion(page, pages, dialect.now),
+        dialect.overwrite(
+          [page.handle, page.attempt, page.page],
+          [page.firstRow, page.rowCount, page.bytes, page.data],
+        ),
+      )
+    const finished = groups.filter(group => group.finishes).map(group => group.handle)
+    if (finished.length > 0) {
+      const marks = placeholders(finished.length)
+      await transaction.run(`${this.#copySql} WHERE ${current.handle} IN ${marks}`, finished)
+      await transaction.run(`${dialect.deleteFrom(current)} WHERE ${current.handle} IN ${marks}`, finished)
+    }
+  }
+
+  /** Which of these the limit on running queries leaves no room for: the last ones. */
+  async #beyondLimit(steps: readonly { group: StepGroup; uses: readonly Use[] }[]): Promise<StepGroup[]> {
+    const room = await roomIn(
+      this.#database,
+      steps.flatMap(step => step.uses),
+    )
+    for (const { uses } of steps)
+      for (const { scope, by } of uses) if (by < 0 && room.has(scope)) room.set(scope, (room.get(scope) as number) + 1)
+    const refused: StepGroup[] = []
+    for (const { group, uses } of steps) {
+      const taken = uses.filter(({ by, limit }) => by > 0 && limit !== null)
+      if (taken.some(({ scope }) => (room.get(scope) ?? 0) <= 0)) refused.push(group)
+      else for (const { scope } of taken) room.set(scope, (room.get(scope) as number) - 1)
+    }
+    return refused
+  }
+}
+
+/** What a step changes in the counters. Only a launch can be refused: what was accepted may always queue again. */
+function usesOfStep(group: StepGroup, counted: Counted | undefined, limits: QueryLimits): Use[] {
+  if (!counted) return []
+  const from = firstOf(group).from
+  const to = lastOf(group).to
+  const before = usesOf(counted.user, from, counted.lane, limits)
+  const after = usesOf(counted.user, to, group.snapshot.context.lane, limits)
+  return [
+    ...before.map(({ scope }) => ({ scope, by: -1 as const, limit: null })),
+    ...after.map(({ scope, limit }) => ({
+      scope,
+      by: 1 as const,
+      limit: holdsSlot(to) && !holdsSlot(from) ? limit : null,
+    })),
+  ]
+}
+
+/** Steps of the same query go one after the other: a transaction updates a row once. */
+function* waves(batch: readonly StepGroup[]): Generator<StepGroup[]> {
+  let wave: StepGroup[] = []
+  let handles = new Set<string>()
+  for (const group of batch) {
+    if (handles.has(group.handle)) {
+      yield wave
+      wave = []
+      handles = new Set()
+    }
+    wave.push(group)
+    handles.add(group.handle)
+  }
+  if (wave.length > 0) yield wave
+}
+
+const updateColumns = {
+  h: 'id',
+  e: 'number',
+  v: 'number',
+  l: 'number',
+  ne: 'number',
+  nv: 'number',
+  oi: 'id',
+  on_: 'label',
+  st: 'word',
+  oc: 'word',
+  ln: 'word',
+  en: 'label',
+  at_: 'number',
+  mv: 'number',
+  sn: 'text',
+  ti: 'id',
+  la: 'number',
+  sa: 'number',
+  fa: 'number',
+  re: 'number',
+  pn: 'number',
+  pr: 'number',
+  pb: 'number',
+} as const
+
+/** Absent means null: the dialects read a JSON null in their own ways. */
+function updateRow(group: StepGroup): Partial<Record<keyof typeof updateColumns, string | number>> {
+  const { snapshot, newOwner, page } = group
+  const { context } = snapshot
+  const last = lastOf(group)
+  return {
+    h: group.handle,
+    e: group.epoch,
+    v: group.fromVersion,
+    l: group.launches ? 1 : 0,
+    ne: newOwner ? group.epoch + 1 : group.epoch,
+    nv: last.version,
+    oi: newOwner?.incarnation,
+    on_: newOwner?.node,
+    st: group.status,
+    oc: group.outcome ?? undefined,
+    ln: context.lane,
+    en: context.engine ?? undefined,
+    at_: context.attempt,
+    mv: snapshot.machineVersion,
+    sn: JSON.stringify(snapshot),
+    ti: last.id,
+    la: msOrNull(context.launchedAt) ?? undefined,
+    sa: msOrNull(context.startedAt) ?? undefined,
+    fa: msOrNull(context.finishedAt) ?? undefined,
+    re: msOrNull(context.result?.expiresAt) ?? undefined,
+    pn: page?.page,
+    pr: page ? page.firstRow + page.rowCount : undefined,
+    pb: page?.bytes,
+  }
+}
+
+function updateStatement({ dialect, tables: { current: q } }: Database): string {
+  return dialect.guardedUpdate({
+    table: q,
+    columns: updateColumns,
+    key: [q.handle, 'h'],
+    where: [
+      `q.${q.epoch} = j.e`,
+      `q.${q.version} = j.v`,
+      `(j.l = 0 OR q.${q.cancelRequested} = 0)`,
+      `(j.pn IS NULL OR q.${q.storedPages} = j.pn)`,
+    ],
+    set: {
+      [q.status]: 'j.st',
+      [q.outcome]: 'j.oc',
+      [q.version]: 'j.nv',
+      [q.epoch]: 'j.ne',
+      [q.ownerIncarnation]: `COALESCE(j.oi, q.${q.ownerIncarnation})`,
+      [q.ownerNode]: `COALESCE(j.on_, q.${q.ownerNode})`,
+      [q.lane]: 'j.ln',
+      [q.engine]: 'j.en',
+      [q.attempt]: 'j.at_',
+      [q.machineVersion]: 'j.mv',
+      [q.snapshot]: 'j.sn',
+      [q.transitionId]: 'j.ti',
+      [q.launchedAt]: 'j.la',
+      [q.startedAt]: 'j.sa',
+      [q.finishedAt]: 'j.fa',
+      [q.resultExpiresAt]: 'j.re',
+      [q.storedRows]: `COALESCE(j.pr, q.${q.storedRows})`,
+      [q.storedBytes]: `q.${q.storedBytes} + COALESCE(j.pb, 0)`,
+      [q.storedPages]: `COALESCE(j.pn + 1, q.${q.storedPages})`,
+    },
+  })
+}
+
+/** `INSERT INTO finished_query SELECT … FROM current_query`; what has pages gets the time of their deletion. */
+function copyStatement({ dialect, tables: { current, finished } }: Database): string {
+  const properties = Object.keys(queryColumns) as QueryProperty[]
+  const values = properties.map(property =>
+    property === 'pagesExpireAt'
+      ? `CASE WHEN ${current.storedPages} = 0 THEN NULL WHEN ${current.outcome} = 'SUCCESSFUL' THEN ${current.resultExpiresAt} ELSE ${dialect.now} END`
+      : current[property],
+  )
+  return `INSERT INTO ${finished} (${properties.map(property => finished[property]).join(', ')}) SELECT ${values.join(', ')} FROM ${current}`
+}
+
+function failedAttemptsOf(group: StepGroup) {
+  const failures = group.transitions.filter(
+    ({ event }) => event.type === 'ATTEMPT_FAILED' || event.type === 'STOPPED',
+  ).length
+  if (failures === 0) return []
+  return group.snapshot.context.failedAttempts.slice(-failures).map(failed => ({
+    handle: group.handle,
+    attempt: failed.attempt,
+    node: failed.node,
+    engine: failed.engine,
+    code: failed.code,
+    message: failed.message,
+    at: databaseNow as typeof databaseNow,
+  }))
+}
+
+export function pageValues(page: NewPage): Record<keyof NewPage, SqlValue> {
+  const { handle, attempt, page: number, firstRow, rowCount, bytes, data } = page
+  return { handle, attempt, page: number, firstRow, rowCount, bytes, data: data === null ? null : Buffer.from(data) }
+}
+
+function sizeOf({ snapshot, transitions, page }: StepGroup): number {
+  const { plan, result, engineHandle } = snapshot.context
+  const variable = (plan?.length ?? 0) * 4 + (result ? result.columns.length * 200 : 0) + (engineHandle ? 1000 : 0)
+  return 2000 + variable + transitions.length * 500 + (page?.data ? page.data.byteLength * 2 : 0)
+}

@@ -1,0 +1,119 @@
+/** The store as a whole: a connector for the URL's dialect, and the same repositories over either. */
+import type { Clock, Random } from '../async/index.ts'
+import { LensError } from '../domain/index.ts'
+import { clusterStore } from './cluster.ts'
+import type {
+  ClusterStore,
+  PageStore,
+  PreparedStore,
+  QueryStore,
+  SessionStore,
+  Store,
+  StoreOptions,
+} from './contract.ts'
+import { Database, type StoreLogger } from './database.ts'
+import { MySqlConnector } from './mysql.ts'
+import { Pages } from './pages.ts'
+import { Prepared } from './prepared.ts'
+import { Queries } from './queries.ts'
+import { Sessions } from './sessions.ts'
+import { SqliteConnector } from './sqlite.ts'
+
+export interface OpenStoreOptions extends StoreOptions {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger?: StoreLogger
+}
+
+/** Beyond `retryMs`, so that a slow answer is waited for and a missing one is not. */
+const silenceSlackMs = 1000
+const connectMs = 3000
+
+/** Makes a store; nothing is connected before `open()`. Throws on a URL that names no known database. */
+export function openStore(options: OpenStoreOptions): Store {
+  return new SqlStore(options)
+}
+
+/** The file of `sqlite:<file>`; null when the URL is not of that kind. */
+export function sqliteFile(url: string): string | null {
+  return url.startsWith('sqlite:') ? url.slice('sqlite:'.length) : null
+}
+
+class SqlStore implements Store {
+  readonly queries: QueryStore
+  readonly pages: PageStore
+  readonly sessions: SessionStore
+  readonly prepared: PreparedStore
+  readonly cluster: ClusterStore
+  readonly #database: Database
+  readonly #connector: MySqlConnector | SqliteConnector
+  #open = false
+
+  constructor({ url, connectionsMax, retryMs, clock, random, logger }: OpenStoreOptions) {
+    const file = sqliteFile(url)
+    if (file !== null) this.#connector = new SqliteConnector(file)
+    else if (url.startsWith('mysql://'))
+      this.#connector = new MySqlConnector({
+        url,
+        // One connection may hold the schema's lock while another migrates.
+        connectionsMax: Math.max(2, connectionsMax),
+        silenceMs: retryMs + silenceSlackMs,
+        connectMs: Math.min(connectMs, retryMs + silenceSlackMs),
+      })
+    else throw new LensError('REQUEST_INVALID', 'The store URL begins with neither sqlite: nor mysql://.')
+    this.#database = new Database({ connector: this.#connector, clock, random, retryMs, logger })
+    this.queries = new Queries(this.#database)
+    this.pages = new Pages(this.#database)
+    this.sessions = new Sessions(this.#database)
+    this.prepared = new Prepared(this.#database, this.#connector.orm)
+    this.cluster = clusterStore(this.#database)
+  }
+
+  get dialect(): 'mysql' | 'sqlite' {
+    return this.#connector.dialect.name
+  }
+
+  get statementCount(): number {
+    return this.#connector.statementCount
+  }
+
+  async open(): Promise<void> {
+    await this.#database.repeat(() => this.#connector.connect())
+    this.#open = true
+    await this.#database.repeat(() => this.#connector.migrate())
+    await this.#assertFoundRows()
+  }
+
+  /** A compare-and-set would read "nothing changed" as "ownership lost" (and a lease as lost at its every second renewal). */
+  async #assertFoundRows(): Promise<void> {
+    const l = this.#database.tables.lease
+    const count = await this.#database.run(`UPDATE ${l} SET ${l.id} = 1 WHERE ${l.id} = 1`)
+    if (count !== 1) throw new LensError('INTERNAL', `The database reports ${count} rows for an update that finds one.`)
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return
+    this.#open = false
+    await this.#connector.close()
+  }
+
+  async actAs(incarnation: string): Promise<void> {
+    await this.#connector.actAs(incarnation)
+  }
+
+  async ping(timeoutMs: number): Promise<number> {
+    const { clock, dialect } = this.#database
+    const { promise, reject } = Promise.withResolvers<never>()
+    const cancel = clock.after(timeoutMs, () =>
+      reject(new LensError('STORE_UNAVAILABLE', `The database did not answer within ${timeoutMs} ms.`)),
+    )
+    try {
+      const answer = this.#database.rows<{ now_: number }>(`SELECT ${dialect.now} AS now_`)
+      answer.catch(() => {})
+      const [row] = await Promise.race([answer, promise])
+      return Number(row?.now_)
+    } finally {
+      cancel()
+    }
+  }
+}
