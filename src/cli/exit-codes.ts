@@ -32,8 +32,10 @@ export function reportFailure(terminal: Terminal, error: unknown): ExitCode {
     terminal.err(`${sentenceOf(error)}\n`)
     return isUnreachable(error) ? exitCodes.unreachable : exitCodes.failed
   }
-  terminal.err(`${error instanceof Error ? error.message : String(error)}\n`)
-  return exitCodes.failed
+  // What carries a code is a circumstance (a port in use, a store that is away); anything else is a defect of ours.
+  const code = error instanceof Error && 'code' in error ? error.code : null
+  terminal.err(`${error instanceof Error ? (code === null ? error.stack : error.message) : String(error)}\n`)
+  return code === 'STORE_UNAVAILABLE' ? exitCodes.unreachable : exitCodes.failed
 }
 
 export function sentenceOf(error: LensClientError): string {

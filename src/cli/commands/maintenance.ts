@@ -1,6 +1,6 @@
 /** `lens migrate` and `lens config check`: what is done before nodes run. */
 import type { Command } from 'commander'
-import type { Store, StoreOptions } from '../../store/contract.ts'
+import { systemClock, systemRandom } from '../../async/index.ts'
 import { exitCodes } from '../exit-codes.ts'
 import type { Terminal } from '../terminal.ts'
 import type { Run } from './query.ts'
@@ -13,10 +13,9 @@ export function addMaintenanceCommands(program: Command, terminal: Terminal, run
   withServerOptions(migrate).action((options: ServerOptions) =>
     run(async () => {
       const config = configOf(terminal, options)
-      const { openStore } = (await import('../../store/index.ts' as string)) as {
-        openStore: (options: StoreOptions) => Store | Promise<Store>
-      }
-      const store = await openStore(config.store)
+      const { openStore } = await import('../../store/index.ts')
+      const { url, connectionsMax, retryMs } = config.store
+      const store = openStore({ url, connectionsMax, retryMs, clock: systemClock, random: systemRandom })
       try {
         await store.open()
       } finally {
