@@ -16,7 +16,7 @@ import { openEngines } from './engines/index.ts'
 import { LensGateway } from './gateway/index.ts'
 import { HandOverNews } from './hand-over-news.ts'
 import { createLogger, createMetrics, type Logger, type Metrics } from './observability/index.ts'
-import { deleteResultFiles, ResultReader } from './results/index.ts'
+import { ResultReader, removeResultFiles } from './results/index.ts'
 import { leaseModuleOf, openStore } from './store/index.ts'
 
 export interface NodeDependencies {
@@ -95,7 +95,9 @@ class Node implements RunningNode {
       { clock, random, logger: logger.child({ part: 'engines' }) },
     )
     const resultDirectory = results.directory ?? null
-    const removeFiles = (handle: string, attempt: number) => deleteResultFiles(resultDirectory, handle, attempt)
+    const removeFiles = async (handle: string) => {
+      if (resultDirectory !== null) await removeResultFiles(resultDirectory, handle)
+    }
 
     this.#host = new QueryHost(this.#environment(), (engine, lane) => this.#cluster.budgetOf(engine, lane))
     const { passivateMs, idleMs, revalidateMs } = config.sessions
@@ -138,7 +140,7 @@ class Node implements RunningNode {
       host: this.#host,
       sessions: this.#sessions,
       engines: this.#engines,
-      results: new ResultReader(this.#store.pages, resultDirectory),
+      results: new ResultReader({ pages: this.#store.pages, directory: resultDirectory }),
       peers: this.#cluster,
       cluster: this.#cluster,
       settings: {

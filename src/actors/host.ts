@@ -61,6 +61,7 @@ export class QueryHost {
       environment,
       lanes: this.lanes,
       find: handle => this.#lives.get(handle),
+      fenced: live => this.#refused(live, { kind: 'fenced' }),
       handOverTarget: () => this.#nextTarget(),
     })
     this.#journal = new Journal(environment, {

@@ -58,7 +58,7 @@ export interface GatewayOptions {
   readonly tokenSecret: string
   readonly databaseNow: () => number
   /** Deletes what of a dropped result lies outside the store. */
-  readonly deleteResultFiles: (handle: string, attempt: number) => Promise<void>
+  readonly deleteResultFiles: (handle: string) => Promise<void>
 }
 
 const passivateEveryMs = 60_000
@@ -378,7 +378,7 @@ export class LensGateway implements Gateway {
       throw new LensError('CONFLICT', 'The query changed meanwhile.', { retryable: true })
     }
     this.committed([{ specification: row, event: 'RESULT_DROPPED', epoch: row.epoch, snapshot: dropped }])
-    await this.#options.deleteResultFiles(handle, row.attempt)
+    await this.#options.deleteResultFiles(handle)
   }
 
   rows(principal: Principal, handle: string, offset: number, limit: number) {

@@ -183,7 +183,7 @@ export class NodeProcess {
   async rows(token: string, handle: string): Promise<unknown[][]> {
     const rows: unknown[][] = []
     for (let offset: number | null = 0; offset !== null; ) {
-      const { status, body } = await this.call('GET', `/api/v1/queries/${handle}/results?offset=${offset}&limit=5000`, {
+      const { status, body }: Answer = await this.call('GET', `/api/v1/queries/${handle}/results?offset=${offset}&limit=5000`, {
         token,
       })
       if (status !== 200) throw new Error(`no rows: ${status} ${JSON.stringify(body)}`)

@@ -12,6 +12,8 @@ export interface EffectScope {
   readonly environment: ActorEnvironment
   readonly lanes: Lanes
   readonly find: (handle: string) => LiveQuery | undefined
+  /** A write of the effect was refused: the query is owned elsewhere. */
+  readonly fenced: (live: LiveQuery) => void
   /** Where queries are given to instead of waiting for a slot here; null unless this node drains. */
   readonly handOverTarget: () => { incarnation: string; node: string } | null
 }

@@ -1,7 +1,7 @@
 /** RUNNING: follows the statement to its end; its rows become durable pages as they arrive. */
 import { LensError } from '../../domain/index.ts'
 import type { EngineDriver } from '../../engines/index.ts'
-import { ResultTooLargeError, ResultWriter } from '../../results/index.ts'
+import { FencedError, ResultTooLargeError, ResultWriter } from '../../results/index.ts'
 import type { PageStore } from '../../store/index.ts'
 import { DetachedError, type LiveQuery } from '../live-query.ts'
 import type { Effect, EffectScope } from './effect.ts'
@@ -18,7 +18,8 @@ export const follow: Effect = async (live, scope, signal) => {
     else await answerWithoutRows(live, driver, scope)
   } catch (error) {
     if (signal.aborted || error instanceof DetachedError) return
-    failBy(error, live, scope)
+    if (error instanceof FencedError) scope.fenced(live)
+    else failBy(error, live, scope)
   }
 }
 
