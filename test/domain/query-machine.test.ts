@@ -255,17 +255,19 @@ test('an effect gets the handle, and is told to let go when its state is left', 
     ['schedule', 'submit', 'follow', 'finish', 'stop', 'settle'].map(name => [name, effect(name)]),
   )
   const actor = createActor(queryMachine.provide({ actors: actors as never }), { input: queryInput }).start()
-  for (const event of events('submitted', 'estimated', 'launched', 'identified', 'started', 'cancel', 'stopped'))
-    actor.send(event)
-  t.deepEqual(log, [
-    'schedule begins',
-    'schedule lets go',
-    'submit begins',
-    'submit lets go',
-    'follow begins',
-    'follow lets go',
-    'stop begins',
-    'stop lets go',
-  ])
-  t.is(pathOf(actor.getSnapshot().value), 'CANCELED')
+  const names: EventName[] = ['submitted', 'estimated', 'launched', 'identified', 'started', 'failedForNow', 'retried']
+  for (const event of events(...names, 'launched', 'started', 'handOverStop', 'executed', 'stored')) actor.send(event)
+  const inTurn = ['schedule', 'submit', 'follow', 'settle', 'schedule', 'submit', 'follow', 'stop', 'finish']
+  t.deepEqual(
+    log,
+    inTurn.flatMap(name => [`${name} begins`, `${name} lets go`]),
+  )
+  t.is(pathOf(actor.getSnapshot().value), 'SUCCESSFUL')
+})
+
+test('failures are counted by their kind', t => {
+  const { failedForNow } = alphabet
+  const life: QueryEvent[] = [...events('submitted', 'failedForNow', 'retried'), { ...failedForNow, kind: 'node' }]
+  const again = [...replay(queryInput, [...life, ...events('retried', 'failedForNow')])].at(-1)
+  t.deepEqual(again?.context.failures, { engine: 2, node: 1 })
 })

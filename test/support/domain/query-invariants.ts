@@ -151,7 +151,10 @@ export function assertState(state: QueryState): void {
   if (['LAUNCHED', 'RUNNING', 'EXECUTED', 'SUCCESSFUL'].includes(status)) assert.notEqual(shown.launchedAt, null)
   if (status === 'RUNNING') assert.notEqual(shown.startedAt, null)
   if (status === 'QUEUED')
-    assert.deepEqual([shown.launchedAt, shown.startedAt, context.engineHandle], [null, null, null])
+    assert.deepEqual(
+      [shown.launchedAt, shown.startedAt, context.engineHandle, context.safeToRepeat],
+      [null, null, null, false],
+    )
 }
 
 /** Brought back to life from what is stored: the same state, with exactly its effects. */
