@@ -245,9 +245,8 @@ export class Cluster implements Service, ClusterPort, PeerPort {
 
   async #join(): Promise<void> {
     const { elector } = this.#parts.leadership
-    const { term } = await this.membership.join(this.#ended.signal)
+    await this.membership.join(this.#ended.signal)
     if (!this.#draining) await elector.start()
-    if (term) elector.adopt(term.number, term.acquiredAtMs)
     await this.watch.refresh().catch(() => this.watch.hint())
     this.#parts.budgets.hint()
   }
@@ -367,6 +366,10 @@ export class Cluster implements Service, ClusterPort, PeerPort {
     const own = members.find(member => member.incarnation === this.membership.incarnation)
     if (own?.state === 'draining') this.#askToDrain()
     else if (!own) this.membership.confirm().catch(() => undefined)
+    // The process before this one, at the same address: this one's answer is the proof.
+    for (const older of members)
+      if (own && older !== own && older.nodeId === own.nodeId && older.startedAt <= own.startedAt)
+        void this.#parts.detector.suspect(older.incarnation, 'superseded')
   }
 
   async #rejoin(lost: string): Promise<void> {
@@ -376,7 +379,7 @@ export class Cluster implements Service, ClusterPort, PeerPort {
       await work
         .abandon()
         .catch(error => log.error({ err: error }, 'not all that a fenced incarnation ran could be ended'))
-      if (this.#ended.signal.aborted) return
+      if (this.#ended.signal.aborted || this.#draining) return
       await this.membership
         .inquireLoss(lost)
         .catch(error => log.debug({ err: error }, 'the cause of the loss cannot be read'))

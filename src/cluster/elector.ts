@@ -112,11 +112,6 @@ export class Elector implements Service {
     return this.#mayLead() && (await this.#acquire({ incarnation, term }))
   }
 
-  /** Leads in a term that the join had to take. */
-  adopt(term: number, acquiredAtMs: number): void {
-    if (this.#mayLead()) this.#lead(this.#options.membership.incarnation, term, acquiredAtMs, this.#options.clock.now())
-  }
-
   stepDown(reason: string): void {
     const leading = this.#leading
     if (!leading) return

@@ -30,6 +30,7 @@ export interface LeadershipOptions {
   readonly log: ClusterLog
   readonly count: CountUp
   readonly databaseNow: () => number
+  readonly queryRetentionMs: number
   readonly suspect: (incarnation: string, cause: EarlyCause) => void
   readonly onFenced: (member: MemberRow) => void
   readonly onGranted: () => void

@@ -9,14 +9,13 @@
  * halts in a suspended machine, the second may be set. Trust is an optimisation; the epoch of every write is the safety.
  */
 import { type Backoff, backoffDelayMs, type CancelTimer, type Clock, type Random } from '../async/index.ts'
-import type { MemberRow } from '../store/contract.ts'
+import type { MemberRow, NewMember } from '../store/contract.ts'
 import type { BeatReport } from './beat-loop.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import { Listeners } from './listeners.ts'
 import type { ClusterLog, ClusterStores, CountUp } from './ports.ts'
 import type { NodeIdentity, Probe } from './probe.ts'
 import type { ClusterPeriods, ClusterSettings } from './settings.ts'
-import { supersede } from './supersede.ts'
 
 /** Another process lives under this node's name: a mistake in the configuration that only people can mend. */
 export class NodeNameTaken extends Error {
@@ -39,11 +38,6 @@ export interface MembershipOptions {
   readonly random: Random
   readonly log: ClusterLog
   readonly count: CountUp
-}
-
-/** What a join brought along: the term that it had to take to fence its own predecessor, and since when it counts. */
-export interface JoinOutcome {
-  readonly term: { readonly number: number; readonly acquiredAtMs: number } | null
 }
 
 const joinRetry: Backoff = { firstMs: 50, limitMs: 250 }
@@ -100,13 +94,12 @@ export class Membership {
 
   /**
    * Becomes a member as a new incarnation. Waits for the database as long as it takes, and for a predecessor of the same
-   * name until its lease has run out. Rejects with `NodeNameTaken`, or with the signal's reason.
+   * name until its lease has run out, unless it is proved dead. Rejects with `NodeNameTaken`, or with the signal's reason.
    */
-  async join(signal: AbortSignal): Promise<JoinOutcome> {
+  async join(signal: AbortSignal): Promise<void> {
     const { clock, random, settings, periods, log } = this.#options
     if (this.#used) this.#incarnation = random.uuid()
     this.#used = false
-    let term: JoinOutcome['term'] = null
     /** Who is in the way, until when to wait for the end of the lease that it was met with. */
     let predecessor: { readonly met: MemberRow; readonly waitUntilMs: number } | null = null
     let saidUnavailable = false
@@ -114,7 +107,7 @@ export class Membership {
       signal.throwIfAborted()
       try {
         const by = await this.#tryJoin()
-        if (!by) return { term }
+        if (!by) return
         if (predecessor?.met.incarnation !== by.incarnation) {
           predecessor = { met: by, waitUntilMs: clock.monotonic() + periods.leaseMs }
           log.info(
@@ -125,7 +118,6 @@ export class Membership {
         // One lease has passed, and it was renewed meanwhile: whoever renews it lives.
         const renewed = by.leaseExpiresAt > predecessor.met.leaseExpiresAt
         if (renewed && clock.monotonic() >= predecessor.waitUntilMs) throw new NodeNameTaken(settings.node, by)
-        term = (await supersede(this.#options, this.#incarnation, by)) ?? term
       } catch (error) {
         if (error instanceof NodeNameTaken) throw error
         if (!saidUnavailable) log.warn({ err: error }, 'cannot join the cluster yet; trying again')
@@ -142,7 +134,7 @@ export class Membership {
     const startedAtMs = clock.monotonic()
     const wallMs = clock.now()
     const heldBackMs = Math.max(0, this.#noEarlyTakeoverUntilMs - startedAtMs)
-    const answer = await stores.cluster.join({
+    const member: NewMember = {
       incarnation: this.#incarnation,
       nodeId: settings.node,
       address: settings.address,
@@ -150,9 +142,12 @@ export class Membership {
       snapshotVersion: settings.snapshotVersion,
       leaseMs: periods.leaseMs,
       earlyTakeoverAfterMs: reachable ? heldBackMs : null,
-    })
-    // The answer to an attempt before may have been lost: then it is this very incarnation that is in the way.
-    if (!answer.joined && answer.by.incarnation !== this.#incarnation) return answer.by
+    }
+    let answer = await stores.cluster.join(member)
+    // Its address answers with this incarnation: it does not live there any more. Whoever leads fences it; nobody waits.
+    if (!answer.joined && reachable && answer.by.address === settings.address)
+      answer = await stores.cluster.join({ ...member, supersedes: answer.by.incarnation })
+    if (!answer.joined) return answer.by
     heartbeat.act({ incarnation: this.#incarnation, leaseMs: periods.leaseMs })
     await stores.actAs(this.#incarnation)
     this.#trusted = { monotonicMs: startedAtMs, wallMs }

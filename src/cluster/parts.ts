@@ -32,6 +32,8 @@ export interface ClusterOptions {
   readonly count?: CountUp
   /** How an address is asked who is there; over HTTP unless given. */
   readonly probe?: Probe
+  /** How long finished queries are kept; for ever unless given. */
+  readonly queryRetentionMs?: number
   /** As leader: deletes what lies outside the store of an expired result. */
   readonly onResultExpired?: (handle: string, attempt: number) => Promise<void>
   /** As leader: these sessions were expired or removed. (Peers are told by the bus.) */
@@ -105,6 +107,7 @@ export function createParts(options: ClusterOptions, hooks: PartHooks): ClusterP
     count,
     databaseNow: () => health.databaseNowMs(clock.monotonic()) ?? clock.now(),
     suspect: (incarnation, cause) => void detector.suspect(incarnation, cause),
+    queryRetentionMs: options.queryRetentionMs ?? 0,
     onFenced: hooks.fenced,
     onGranted: hooks.granted,
     announce: hooks.changedHands,

@@ -60,6 +60,6 @@ export interface ClusterStores {
   readonly cluster: ClusterStore
   readonly sessions: Pick<SessionStore, 'sweep'>
   readonly pages: Pick<PageStore, 'expire'>
-  readonly queries: Pick<QueryStore, 'countUnfinished'>
+  readonly queries: Pick<QueryStore, 'countUnfinished' | 'forget'>
   actAs(incarnation: string): Promise<void>
 }

@@ -66,6 +66,7 @@ export class BudgetDuty implements LeaderDuty {
     if (!changesBudgets(plan, rows) && !leftOver) return
     if (!term.valid() || !(await store.grantBudgets(term.number, plan))) return
     if (changesBudgets(plan, rows)) onGranted()
-    else if (leftOver && (await store.budgets()).length < rows.length) this.hint()
+    // What those who are gone had is free now.
+    if (leftOver && (await store.budgets()).length < rows.length) this.hint()
   }
 }

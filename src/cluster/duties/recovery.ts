@@ -103,7 +103,7 @@ export class Recovery implements LeaderDuty {
   }
 
   async #claimAll(incarnation: string, node: string, failover: FailoverRow | null, expected: number): Promise<void> {
-    const { store, clock, periods, log, onRecovered } = this.#options
+    const { store, watch, clock, periods, log, onRecovered } = this.#options
     const term = this.#term
     let claimedInAll = 0
     let batch = 0
@@ -131,7 +131,12 @@ export class Recovery implements LeaderDuty {
       )
       const claimed = rounds.reduce((sum, round) => sum + (round?.claimed.length ?? 0), 0)
       claimedInAll += claimed
-      if (rounds.some(round => round === null)) return
+      if (rounds.some(round => round === null)) {
+        // The term has ended, or a target has died since the members were read.
+        await watch.refresh()
+        await clock.sleep(lockedPauseMs, term.signal).catch(() => undefined)
+        continue
+      }
       // The last statement to be answered saw what all others had left.
       if (rounds.some(round => round?.remaining === false)) {
         if (failover) await store.failoverDone(failover.id, failover.queries + claimedInAll)

@@ -5,10 +5,12 @@ import type { ClusterLog, ClusterStores } from '../ports.ts'
 import type { ClusterPeriods } from '../settings.ts'
 
 export interface SweepsOptions {
-  readonly stores: Pick<ClusterStores, 'cluster' | 'sessions' | 'pages'>
+  readonly stores: Pick<ClusterStores, 'cluster' | 'sessions' | 'pages' | 'queries'>
   readonly clock: Clock
   readonly periods: Pick<ClusterPeriods, 'sweepMs' | 'recountMs'>
   readonly log: ClusterLog
+  /** How long finished queries are kept; 0 = for ever. */
+  readonly queryRetentionMs: number
   /** Deletes what lies outside the store of an expired result. */
   readonly onResultExpired: (handle: string, attempt: number) => Promise<void>
   /** Sessions were expired or removed: every node drops them from memory. */
@@ -17,6 +19,7 @@ export interface SweepsOptions {
 
 const sessionsInOneSweep = 500
 const resultsInOneSweep = 100
+const queriesInOneSweep = 200
 
 export class Sweeps implements LeaderDuty {
   readonly #options: SweepsOptions
@@ -31,6 +34,7 @@ export class Sweeps implements LeaderDuty {
     this.#done = Promise.all([
       this.#repeat(term, periods.sweepMs, 'sessions', () => this.#sweepSessions(term)),
       this.#repeat(term, periods.sweepMs, 'results', () => this.#sweepResults(term)),
+      this.#repeat(term, periods.recountMs, 'queries', () => this.#forgetQueries(term)),
       this.#repeat(term, periods.recountMs, 'limits', () => stores.cluster.recountLimits(term.number)),
       this.#repeat(term, periods.recountMs, 'members', () => stores.cluster.sweepMembers(term.number)),
     ]).then(() => undefined)
@@ -55,6 +59,12 @@ export class Sweeps implements LeaderDuty {
       if (ended.length > 0) this.#options.onSessionsEnded(ended)
       if (ended.length < sessionsInOneSweep) return
     }
+  }
+
+  async #forgetQueries(term: Term): Promise<void> {
+    const { stores, queryRetentionMs } = this.#options
+    while (queryRetentionMs > 0 && term.valid())
+      if ((await stores.queries.forget(term.number, queryRetentionMs, queriesInOneSweep)) === 0) return
   }
 
   async #sweepResults(term: Term): Promise<void> {
