@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type Clock, type Deferred, deferred } from '../async/index.ts'
 
 export class Connections {
@@ -35,12 +36,18 @@ export class Connections {
     })
   }
 
+  /** Somebody else keeps this socket from now on: the peer bus, whose connections outlive those of clients. */
+  release(socket: Duplex): void {
+    this.#sockets.delete(socket as Socket)
+    this.#check()
+  }
+
   /** Requests without an answer yet. */
   get requests(): number {
     return this.#requests
   }
 
-  /** Open sockets, WebSockets included. */
+  /** Open sockets, WebSockets of clients included. */
   get open(): number {
     return this.#sockets.size
   }

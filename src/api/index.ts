@@ -57,12 +57,16 @@ export class ApiServer implements Service {
       leaving: () => this.#leaving || !gateway.accepting,
     })
     const { server } = application
-    this.#connections = new Connections(server, this.#context.clock)
+    const connections = new Connections(server, this.#context.clock)
+    this.#connections = connections
     server.on(
       'upgrade',
       routeUpgrades(this.#context, origins, {
         stream: (request, socket, head) => void this.#stream.handleUpgrade(request, socket, head),
-        bus: (request, socket, head) => this.#busHandleUpgrade(request, socket, head),
+        bus: (request, socket, head) => {
+          connections.release(socket)
+          this.#busHandleUpgrade(request, socket, head)
+        },
         starting: () => this.#starting(),
       }),
     )
