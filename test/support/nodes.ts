@@ -5,16 +5,19 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
+import { eventually as eventuallyTrue } from './conditions.ts'
+import { freePort } from './ports.ts'
+
+export { freePort }
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname
 
 export interface LogLine {
   readonly [key: string]: unknown
-  readonly msg?: string
+  readonly message?: string
 }
 
 export interface NodeOptions {
@@ -29,44 +32,9 @@ export interface Answer<Body = any> {
   readonly headers: Headers
 }
 
-/** Ports below the ephemeral range, so that no outgoing connection takes one between the look and the start. */
-let nextPort = 12_000 + (process.pid % 180) * 100
-
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = nextPort++
-    if (port > 32_000) nextPort = 12_000
-    const server = createServer()
-    const free = await new Promise<boolean>(resolve => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-    })
-    if (free) return port
-  }
-}
-
-/** Waits until `condition` gives something truthy; fails with `what` after `timeoutMs`. */
-export async function eventually<T>(
-  what: string,
-  condition: () => T | Promise<T>,
-  timeoutMs = 60_000,
-): Promise<NonNullable<Awaited<T>>> {
-  const until = performance.now() + timeoutMs
-  let last: unknown
-  for (;;) {
-    try {
-      const value = await condition()
-      if (value) return value as NonNullable<Awaited<T>>
-      last = value
-    } catch (error) {
-      last = error
-    }
-    if (performance.now() > until)
-      throw new Error(
-        `waited ${timeoutMs} ms in vain: ${what} (last: ${last instanceof Error ? last.message : JSON.stringify(last)})`,
-      )
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
+/** `eventually` with the reason first: what a system test reads best. */
+export function eventually<T>(what: string, ask: () => T | Promise<T>, withinMs = 60_000): Promise<NonNullable<T>> {
+  return eventuallyTrue(ask, Boolean, { what, withinMs, periodMs: 20 }) as Promise<NonNullable<T>>
 }
 
 export class NodeProcess {
@@ -85,7 +53,7 @@ export class NodeProcess {
       try {
         this.log.push(JSON.parse(line))
       } catch {
-        this.log.push({ msg: line })
+        this.log.push({ message: line })
       }
       if (process.env.LENS_TEST_SHOW_LOGS) process.stderr.write(`${name}: ${line}\n`)
     }
@@ -183,9 +151,13 @@ export class NodeProcess {
   async rows(token: string, handle: string): Promise<unknown[][]> {
     const rows: unknown[][] = []
     for (let offset: number | null = 0; offset !== null; ) {
-      const { status, body }: Answer = await this.call('GET', `/api/v1/queries/${handle}/results?offset=${offset}&limit=5000`, {
-        token,
-      })
+      const { status, body }: Answer = await this.call(
+        'GET',
+        `/api/v1/queries/${handle}/results?offset=${offset}&limit=5000`,
+        {
+          token,
+        },
+      )
       if (status !== 200) throw new Error(`no rows: ${status} ${JSON.stringify(body)}`)
       rows.push(...body.rows)
       offset = body.nextOffset
