@@ -118,7 +118,7 @@ const fail = (code: ErrorCode, message: string): OrphanDecision => ({ do: 'fail'
  * | FAILING, or finished | go on |
  * | nothing launched | cancel if that was asked for; fail `NODE_LOST` if nobody waits any more; else go on |
  * | EXECUTED and no rows owed | finish |
- * | the engine still has it | reattach; if nobody waits any more, abandon |
+ * | the engine still has it | reattach; if nobody waits any more, and it is not EXECUTED, abandon |
  * | the engine's word: committed | no rows owed: finish; rows owed: fail `RECOVERY_FAILED` |
  * | ended without effect, or safe to repeat | cancel if that was asked for; fail `NODE_LOST` if nobody waits or `onRecovery` is `fail`; else rerun |
  * | `onRecovery` is `rerun`, no cancel was asked for, and somebody waits | rerun |
@@ -138,7 +138,8 @@ export function decideOrphan(facts: OrphanFacts): OrphanDecision {
   }
   if (status === 'EXECUTED' && !rowsOwed) return { do: 'finish' }
   // A cancel that was asked for reaches the run by the ordinary path, once it is followed again.
-  if (engine === 'running') return { do: nobodyWaits && !cancelRequested ? 'abandon' : 'reattach' }
+  if (engine === 'running')
+    return { do: nobodyWaits && !cancelRequested && status !== 'EXECUTED' ? 'abandon' : 'reattach' }
   if (engine === 'committed')
     return rowsOwed ? fail('RECOVERY_FAILED', 'The statement was executed, but its rows are lost.') : { do: 'finish' }
   if (engine === 'ended' || safeToRepeat) {

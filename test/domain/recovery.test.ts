@@ -29,7 +29,7 @@ const table: readonly (readonly [string, (facts: OrphanFacts) => boolean, string
   ['EXECUTED, no rows owed', f => f.status === 'EXECUTED' && !f.rowsOwed, 'finish'],
   [
     'sync without key: it is cancelled on the engine first',
-    f => f.engine === 'running' && unawaited(f) && !f.cancelRequested,
+    f => f.engine === 'running' && unawaited(f) && !f.cancelRequested && f.status !== 'EXECUTED',
     'abandon',
   ],
   ['the engine still has it: whatever onRecovery says', f => f.engine === 'running', 'reattach'],
