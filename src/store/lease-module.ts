@@ -8,6 +8,9 @@ export interface LeaseStoreOptions {
   readonly timeoutMs: number
 }
 
-export function leaseModuleOf(options: LeaseStoreOptions): { readonly moduleUrl: string; readonly options: LeaseStoreOptions } {
+export function leaseModuleOf(options: LeaseStoreOptions): {
+  readonly moduleUrl: string
+  readonly options: LeaseStoreOptions
+} {
   return { moduleUrl: new URL(`./lease${extname(import.meta.url)}`, import.meta.url).href, options }
 }

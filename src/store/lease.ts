@@ -1,0 +1,211 @@
+/**
+ * The heartbeat's few statements, for a worker thread: a connection of its own, and nothing of the ORM, whose loading
+ * alone would take longer than a lease. (So table and column names are spelled out here; the conformance suite runs this
+ * against the schema that the migrations make.)
+ *
+ * An attempt that is not answered in time is given up and its connection dropped; whether it had an effect is seen by
+ * the next.
+ */
+import { DatabaseSync } from 'node:sqlite'
+import { type Connection, createConnection, type ResultSetHeader } from 'mysql2'
+import { systemClock } from '../async/index.ts'
+import type { LeaseStore } from './contract.ts'
+
+/** Can be sent to a thread. */
+export interface LeaseStoreOptions {
+  /** As for `openStore`. The schema must be there. */
+  readonly url: string
+  /** How long an attempt may take, in milliseconds. */
+  readonly attemptMs: number
+}
+
+type Beat = Parameters<LeaseStore['renew']>[0]
+type Renewal = Awaited<ReturnType<LeaseStore['renew']>>
+
+/** Makes the store; it connects with its first attempt. `renew` rejects with the driver's error, or when it took too long. */
+export function openLeaseStore(options: LeaseStoreOptions): LeaseStore {
+  const { url, attemptMs } = options
+  return url.startsWith('sqlite:')
+    ? new SqliteLeaseStore(url.slice('sqlite:'.length), attemptMs)
+    : new MySqlLeaseStore(url, attemptMs)
+}
+
+const tooLate = (attemptMs: number) => new Error(`the database did not answer within ${attemptMs} ms`)
+
+/** Resolves or rejects with `work`, or rejects after `attemptMs`, when `giveUp` was called. */
+async function within<T>(attemptMs: number, work: Promise<T>, giveUp: () => void): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const cancel = systemClock.after(attemptMs, () => {
+    giveUp()
+    late.reject(tooLate(attemptMs))
+  })
+  work.catch(() => undefined)
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    cancel()
+  }
+}
+
+const mysqlNow = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)'
+/** One statement for both leases: it finds one row for the member, and a second one for the leader. */
+const mysqlRenew =
+  'UPDATE heartbeat AS h JOIN member AS m ON m.incarnation = h.incarnation ' +
+  'LEFT JOIN lease AS l ON l.id = 1 AND l.holder_incarnation = h.incarnation AND l.term = ? ' +
+  `SET h.lease_expires_at = ${mysqlNow} + ?, h.running = ?, h.queued = ?, l.expires_at = ${mysqlNow} + ? ` +
+  "WHERE h.incarnation = ? AND m.state <> 'dead'"
+
+class MySqlLeaseStore implements LeaseStore {
+  readonly #url: string
+  readonly #attemptMs: number
+  #connection: Connection | undefined
+  #identityExpression: string | undefined
+
+  constructor(url: string, attemptMs: number) {
+    this.#url = url
+    this.#attemptMs = attemptMs
+  }
+
+  renew(beat: Beat): Promise<Renewal> {
+    return within(this.#attemptMs, this.#renew(beat), () => this.#drop())
+  }
+
+  async #renew({ incarnation, leaseMs, running, queued, term }: Beat): Promise<Renewal> {
+    try {
+      const connection = this.#connection ?? (await this.#connect())
+      const { affectedRows } = (await query(connection, mysqlRenew, [
+        term ?? -1,
+        leaseMs,
+        running,
+        queued,
+        leaseMs,
+        incarnation,
+      ])) as ResultSetHeader
+      const [row] = (await query(
+        connection,
+        `SELECT ${mysqlNow} AS databaseNow, ${this.#identityExpression} AS serverIdentity`,
+      )) as { databaseNow: number; serverIdentity: string }[]
+      return {
+        member: affectedRows > 0,
+        leader: term !== null && affectedRows > 1,
+        databaseNow: Number(row?.databaseNow),
+        serverIdentity: String(row?.serverIdentity),
+      }
+    } catch (error) {
+      this.#drop()
+      throw error
+    }
+  }
+
+  async #connect(): Promise<Connection> {
+    const connection = createConnection({
+      uri: this.#url,
+      connectTimeout: this.#attemptMs,
+      supportBigNumbers: true,
+      timezone: 'Z',
+    })
+    // Told to whoever waits for an answer; without a listener it would end the thread.
+    connection.on('error', () => {
+      if (this.#connection === connection) this.#connection = undefined
+    })
+    this.#connection = connection
+    await query(connection, 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
+    await query(connection, "SET SESSION innodb_lock_wait_timeout = 1, time_zone = '+00:00'")
+    this.#identityExpression ??= await identityExpression(connection)
+    return connection
+  }
+
+  #drop(): void {
+    this.#connection?.destroy()
+    this.#connection = undefined
+  }
+
+  async close(): Promise<void> {
+    this.#drop()
+  }
+}
+
+/** MySQL has `server_uuid`, MariaDB `server_uid`; a fail-over behind one address changes either. */
+async function identityExpression(connection: Connection): Promise<string> {
+  const rows = (await query(connection, "SHOW VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid')")) as {
+    Variable_name: string
+  }[]
+  const name = rows[0]?.Variable_name
+  return name ? `@@${name}` : "CONCAT(@@hostname, ':', @@port)"
+}
+
+function query(connection: Connection, sql: string, values: readonly (string | number)[] = []): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    connection.query(sql, [...values], (error, result) => (error ? reject(error) : resolve(result)))
+  })
+}
+
+const sqliteNow = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)"
+const sqliteBusy = 5
+const busyPauseMs = 5
+
+class SqliteLeaseStore implements LeaseStore {
+  readonly #file: string
+  readonly #attemptMs: number
+  #database: DatabaseSync | undefined
+
+  constructor(file: string, attemptMs: number) {
+    this.#file = file
+    this.#attemptMs = attemptMs
+  }
+
+  /** SQLite's locks are awaited by trying again, never inside SQLite: the thread must hear its orders meanwhile. */
+  async renew(beat: Beat): Promise<Renewal> {
+    const deadline = systemClock.monotonic() + this.#attemptMs
+    for (;;)
+      try {
+        return this.#renew(beat)
+      } catch (error) {
+        const { errcode } = error as { errcode?: number }
+        if (errcode === undefined || (errcode & 0xff) !== sqliteBusy) throw error
+        if (systemClock.monotonic() + busyPauseMs > deadline) throw tooLate(this.#attemptMs)
+        await systemClock.sleep(busyPauseMs)
+      }
+  }
+
+  #renew({ incarnation, leaseMs, running, queued, term }: Beat): Renewal {
+    if (!this.#database) {
+      this.#database = new DatabaseSync(this.#file, { timeout: 0 })
+      this.#database.exec('PRAGMA synchronous = FULL')
+    }
+    const database = this.#database
+    database.exec('BEGIN IMMEDIATE')
+    try {
+      const member = database
+        .prepare(
+          `UPDATE heartbeat SET lease_expires_at = ${sqliteNow} + ?, running = ?, queued = ? ` +
+            "WHERE incarnation = ? AND EXISTS (SELECT 1 FROM member AS m WHERE m.incarnation = heartbeat.incarnation AND m.state <> 'dead')",
+        )
+        .run(leaseMs, running, queued, incarnation)
+      const leads =
+        Number(member.changes) > 0 && term !== null
+          ? database
+              .prepare(
+                `UPDATE lease SET expires_at = ${sqliteNow} + ? WHERE id = 1 AND holder_incarnation = ? AND term = ?`,
+              )
+              .run(leaseMs, incarnation, term)
+          : { changes: 0 }
+      const row = database.prepare(`SELECT ${sqliteNow} AS databaseNow`).get()
+      database.exec('COMMIT')
+      return {
+        member: Number(member.changes) > 0,
+        leader: Number(leads.changes) > 0,
+        databaseNow: Number(row?.databaseNow),
+        serverIdentity: this.#file,
+      }
+    } catch (error) {
+      if (database.isTransaction) database.exec('ROLLBACK')
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#database?.close()
+    this.#database = undefined
+  }
+}
