@@ -106,6 +106,9 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
     const waitsFor = request.routeOptions.config.early ? null : phase.starting()
     if (waitsFor !== null) throw new LensError('STORE_UNAVAILABLE', `The node is starting: ${waitsFor}`)
   })
+  app.addHook('onRequest', async ({ headers, raw }) => {
+    if (headers.host === undefined && raw.httpVersion === '1.1') throw invalid('header host: required, but missing')
+  })
   app.addHook('onRequest', origins.guard)
   app.addHook('onRequest', async request => {
     const encoding = request.headers['content-encoding']
@@ -147,6 +150,8 @@ function buildServer(handler: RequestListener, limits: ApiContext['config']['lim
       requestTimeout: limits.requestMs,
       keepAliveTimeout: keepAliveMs,
       connectionsCheckingInterval: 1000,
+      // Node's own refusal says nothing; ours is below.
+      requireHostHeader: false,
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
       // Offers such as `Upgrade: h2c` are to be ignored: the request is answered as it is.

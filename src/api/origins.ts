@@ -25,7 +25,7 @@ export class Origins {
   /** `named`: send CORS headers; `same`: none are needed. */
   judge(origin: string, host: string | undefined): 'named' | 'same' | 'refused' {
     const lower = origin.toLowerCase()
-    if (this.#named.has(lower)) return 'named'
+    if (this.#named.has(lower) || this.#named.has('*')) return 'named'
     if (!URL.canParse(lower)) return 'refused'
     const { host: originHost, hostname } = new URL(lower)
     if (originHost === '' || (originHost !== host?.toLowerCase() && originHost !== this.#advertised)) return 'refused'

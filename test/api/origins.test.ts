@@ -11,6 +11,11 @@ const everywhere = new Origins({
   cors: { origins: [] },
 })
 
+const anyone = new Origins({
+  node: { id: 'n', host: '127.0.0.1', port: 9999, advertiseUrl: 'http://127.0.0.1:9999' },
+  cors: { origins: ['*'] },
+})
+
 const cases: readonly (readonly [string, Origins, string, string | undefined, 'named' | 'same' | 'refused'])[] = [
   ['a named origin', loopback, 'https://app.example.com', '127.0.0.1:9999', 'named'],
   ['a named origin in other letters', loopback, 'https://APP.example.com', '127.0.0.1:9999', 'named'],
@@ -27,6 +32,7 @@ const cases: readonly (readonly [string, Origins, string, string | undefined, 'n
   ['its own page under any name, where it serves everyone', everywhere, 'http://lens.corp', 'lens.corp', 'same'],
   ['the advertised name behind a proxy', everywhere, 'http://lens1.internal:9999', 'other:1', 'same'],
   ['a stranger, where it serves everyone', everywhere, 'http://evil.example', 'lens.corp', 'refused'],
+  ['anyone, where `*` is named', anyone, 'null', 'lens.corp', 'named'],
   ['a request without Host', everywhere, 'http://evil.example', undefined, 'refused'],
 ]
 
