@@ -114,7 +114,7 @@ class Node implements RunningNode {
         drainGraceMs: config.drain.graceMs,
       },
       stores: this.#store,
-      lease: leaseModuleOf({ url, timeoutMs: periodsOf(config.cluster).attemptMs }),
+      lease: leaseModuleOf({ url, attemptMs: periodsOf(config.cluster).attemptMs }),
       work: this.#host,
       lanes: this.#engines.drivers.flatMap(({ name, slots }) =>
         lanes.map(lane => ({ engine: name, lane, slots: slots[lane] })),

@@ -1,12 +1,6 @@
 /** Where the heartbeat's thread finds its store: a module that loads no ORM, by URL, since a thread takes no functions. */
 import { extname } from 'node:path'
-
-export interface LeaseStoreOptions {
-  /** As for `openStore`. */
-  readonly url: string
-  /** An attempt that takes longer has failed. */
-  readonly timeoutMs: number
-}
+import type { LeaseStoreOptions } from './lease.ts'
 
 export function leaseModuleOf(options: LeaseStoreOptions): {
   readonly moduleUrl: string

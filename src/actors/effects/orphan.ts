@@ -42,31 +42,31 @@ export async function resume(live: LiveQuery, scope: EffectScope): Promise<boole
   })
   switch (decision.do) {
     case 'go-on':
-    case 'reattach':
       return true
+    case 'reattach':
+      if (status !== 'EXECUTED') return true
+      // It was executed, and nothing follows its rows in this state: what is safe to repeat begins again.
+      if (context.safeToRepeat) fail(live, scope, 'node', 'NODE_LOST', 'The node that read its rows is gone.')
+      else fail(live, scope, 'statement', 'RECOVERY_FAILED', 'The statement was executed, but its rows are lost.')
+      return false
     case 'finish':
       if (status === 'EXECUTED') return true
       // The engine's word: it was executed, and it owed no rows.
       live.send({ type: 'EXECUTED', rowCount: 0, columns: [], plan: null, estimate: null })
       return false
     case 'cancel':
-      stopFor('cancel')
+      if (live.send({ type: 'STOP_REQUESTED', reason: 'cancel' })) return false
+      // Found in `stopping`, it was asked to stop before: only the engine's confirmation is missing, and this is it.
+      live.send({ type: 'STOPPED', node: context.attemptNode ?? scope.environment.membership.nodeId })
       return false
     case 'abandon':
-      stopFor('abandoned')
-      return false
+      // Found in `stopping`: `stop` goes on with what the engine still has.
+      return !live.send({ type: 'STOP_REQUESTED', reason: 'abandoned' })
     case 'rerun':
       fail(live, scope, 'node', 'NODE_LOST', 'The node that ran it is gone.')
       return false
     case 'fail':
       fail(live, scope, 'statement', decision.code, decision.message)
       return false
-  }
-
-  // Found in `stopping`, it was asked to stop before: then only the engine's confirmation was missing.
-  function stopFor(reason: 'cancel' | 'abandoned'): void {
-    if (live.send({ type: 'STOP_REQUESTED', reason })) return
-    if (reason === 'cancel')
-      live.send({ type: 'STOPPED', node: context.attemptNode ?? scope.environment.membership.nodeId })
   }
 }
