@@ -12,7 +12,11 @@ export const mediaTypes: Readonly<Record<DownloadFormat, string>> = {
   arrow: 'application/vnd.apache.arrow.stream',
 }
 
-export type Chunks = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>
+/** A body as it arrives; `read` rejects when it breaks, or says nothing for too long. */
+export interface Chunks {
+  read(): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>>
+  cancel(): Promise<void>
+}
 
 /** Bodies that may break in a row without a line in between. */
 const fruitlessMax = 20

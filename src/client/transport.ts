@@ -55,7 +55,16 @@ export class Transport {
   async begin(call: Call): Promise<Chunks> {
     const response = await this.perform(call, async answer => answer, true)
     if (!response.body) throw new LensClientError({ code: 'NOT_LENS', detail: `${call.path} came without a body` })
-    return response.body.getReader()
+    const reader = response.body.getReader()
+    // A frozen node keeps its connections open: silence while we read is as good as a broken one.
+    const { clock, retry } = this.#settings
+    const silenceMs = retry.attemptMs * 3
+    const read = () => {
+      const silence = Promise.withResolvers<never>()
+      const disarm = clock.after(silenceMs, () => silence.reject(new Error(`no more bytes within ${silenceMs} ms`)))
+      return Promise.race([reader.read(), silence.promise]).finally(disarm)
+    }
+    return { read, cancel: () => reader.cancel() }
   }
 
   /** Repeats the call until it succeeds, fails for good, or its deadline is over: then throws the last failure. */

@@ -12,7 +12,7 @@ test('SIGTERM ends a node in order, a second signal at once', async t => {
   if (!first) return t.fail()
   first.signal('SIGTERM')
   await eventually('it says that it leaves', () =>
-    first.log.some(line => line.message?.includes('SIGTERM: handing work over')),
+    first.log.some(line => line.msg?.includes('SIGTERM: handing work over')),
   )
   t.true(first.running)
   first.signal('SIGTERM')

@@ -39,11 +39,15 @@ function bar(fraction: number): string {
 /** One change of a query as a line: `v3  LAUNCHED -> RUNNING  node-1, epoch 1`. */
 export function changeLine(before: QueryView | null, query: QueryView): string {
   const from = before?.status ?? 'NEW'
-  const moved = before !== null && before.owner.epoch !== query.owner.epoch
-  const step =
-    moved && from === query.status ? `${query.status}, moved from ${before.owner.node}` : `${from} -> ${query.status}`
+  const step = from === query.status ? sameStatus(before, query) : `${from} -> ${query.status}`
   const lastFailure = query.failedAttempts.at(-1)
   const failedNow = lastFailure && query.failedAttempts.length > (before?.failedAttempts.length ?? 0)
   const reason = failedNow ? `  (attempt ${lastFailure.attempt}: ${lastFailure.code})` : ''
   return `v${String(query.version).padEnd(3)} ${step.padEnd(24)}  ${query.owner.node}, epoch ${query.owner.epoch}${reason}\n`
+}
+
+/** A transition that leaves the status as it is: another owner, or the estimate. */
+function sameStatus(before: QueryView | null, query: QueryView): string {
+  if (before && before.owner.epoch !== query.owner.epoch) return `${query.status}, moved from ${before.owner.node}`
+  return before?.lane === query.lane ? query.status : `${query.status}, ${query.lane} lane`
 }
