@@ -17,7 +17,7 @@ const main = new URL('../../src/main.ts', import.meta.url).pathname
 
 export interface LogLine {
   readonly [key: string]: unknown
-  readonly message?: string
+  readonly msg?: string
 }
 
 export interface NodeOptions {
@@ -53,7 +53,7 @@ export class NodeProcess {
       try {
         this.log.push(JSON.parse(line))
       } catch {
-        this.log.push({ message: line })
+        this.log.push({ msg: line })
       }
       if (process.env.LENS_TEST_SHOW_LOGS) process.stderr.write(`${name}: ${line}\n`)
     }
