@@ -14,6 +14,7 @@ import type { MemberRow } from '../store/contract.ts'
 import type { BeatReport } from './beat-loop.ts'
 import type { PeerBus, PeerMessage } from './bus-contract.ts'
 import { clusterViewOf } from './cluster-view.ts'
+import type { FailureDetector } from './failure-detector.ts'
 import { Listeners } from './listeners.ts'
 import type { MemberSnapshot, MemberWatch } from './member-watch.ts'
 import type { Membership } from './membership.ts'
@@ -77,6 +78,10 @@ export class Cluster implements Service, ClusterPort, PeerPort {
   /** Members and lease as last read. */
   get watch(): MemberWatch {
     return this.#parts.watch
+  }
+  /** Follows suspicions; asked, it probes. */
+  get detector(): FailureDetector {
+    return this.#parts.detector
   }
   /** What `GET /cluster/v1/identity` answers, from before the start on. */
   get identity(): NodeIdentity {
@@ -304,6 +309,7 @@ export class Cluster implements Service, ClusterPort, PeerPort {
     membership.onLost(incarnation => {
       this.#rejoining = this.#rejoining.then(() => this.#rejoin(incarnation))
     })
+    membership.onReachable(() => this.#clusterChanged())
     watch.onRead(snapshot => {
       elector.consider(snapshot)
       this.#judgeOwnRow(snapshot)
@@ -328,6 +334,8 @@ export class Cluster implements Service, ClusterPort, PeerPort {
     this.#parts.bus.onSuspicion(incarnation => void detector.suspect(incarnation))
     this.#parts.bus.onArrival(incarnation => {
       if (!watch.member(incarnation)) watch.hint()
+      // What the peer said before it could speak to this node was lost.
+      this.#parts.budgets.hint()
     })
     this.#parts.bus.listen((message, from) => this.#receive(message, from))
   }

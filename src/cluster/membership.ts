@@ -46,6 +46,7 @@ const selfProbeRetry: Backoff = { firstMs: 100, limitMs: 5000 }
 export class Membership {
   readonly #options: MembershipOptions
   readonly #lost: Listeners<[string]>
+  readonly #reachable: Listeners<[]>
   #incarnation: string
   /** It was a member once: the next join needs a new one. */
   #used = false
@@ -59,6 +60,7 @@ export class Membership {
     this.#options = options
     this.#incarnation = options.random.uuid()
     this.#lost = new Listeners(options.log)
+    this.#reachable = new Listeners(options.log)
     options.heartbeat.onBeat(report => this.#observe(report))
   }
 
@@ -90,6 +92,11 @@ export class Membership {
   /** Told once per incarnation when it was fenced: its work is to be abandoned, then `join` again. */
   onLost(listener: (incarnation: string) => void): () => void {
     return this.#lost.add(listener)
+  }
+
+  /** Told when, after the join, the advertised address was seen to lead here. */
+  onReachable(listener: () => void): () => void {
+    return this.#reachable.add(listener)
   }
 
   /**
@@ -179,6 +186,7 @@ export class Membership {
         if (clock.monotonic() >= this.#noEarlyTakeoverUntilMs && (await this.#answersItself()) && current()) {
           await stores.cluster.allowEarlyTakeover(incarnation)
           log.info({ address: settings.address }, 'the advertised address answers as this node')
+          this.#reachable.tell()
           return
         }
       } catch (error) {
