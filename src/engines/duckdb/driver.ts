@@ -145,6 +145,10 @@ export class DuckDbDriver implements EngineDriver {
     void process.ended.then(() => this.#isolated.delete(process))
     try {
       await process.ready
+      this.#dependencies.logger.info(
+        { engine: this.name, pid: process.pid, handle: request.handle },
+        'isolated engine process serves',
+      )
       const run = process.run(statementOf(request))
       void run.ended.then(() => process.close())
       await run.started

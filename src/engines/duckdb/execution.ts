@@ -6,7 +6,7 @@
  *
  * DuckDB's interrupt is lost on a statement that has not begun, so it is repeated until the statement has ended.
  */
-import type { DuckDBResult } from '@duckdb/node-api'
+import { type DuckDBResult, ResultReturnType } from '@duckdb/node-api'
 import { type CancelTimer, type Clock, WakeUp } from '../../async/index.ts'
 import type { Column } from '../../domain/index.ts'
 import { EngineError, type RowBatch } from '../contract.ts'
@@ -86,7 +86,8 @@ export class Execution {
   }
 
   /** Gives the last batch, which travels with the end. */
-  async #stream({ statement }: Prepared): Promise<RowBatch | null> {
+  async #stream(prepared: Prepared): Promise<RowBatch | null> {
+    const { statement } = prepared
     const result = await statement.stream()
     this.#throwIfCanceled()
     this.#columns = columnsOf(result)
@@ -106,6 +107,8 @@ export class Execution {
           compressing?.catch(() => {})
         }
       }
+      // A stream that fails ends like one that is exhausted; only its result's kind tells.
+      if (result.returnType === ResultReturnType.INVALID) await this.#fail(prepared)
       const last = encoder.take()
       if (last && compressing) await this.#deliver(compressing)
       return await (last ?? compressing)
@@ -113,6 +116,23 @@ export class Execution {
       columnsSent()
       statement.destroySync()
     }
+  }
+
+  /**
+   * Why the stream failed is not to be had from it: the statement is run once more, its rows discarded where they are made,
+   * and says so itself.
+   */
+  async #fail({ guarded }: Prepared): Promise<never> {
+    const { statement } = this.#options
+    const lease = this.#lease as Lease
+    const again = await lease.connection.prepare(`EXPLAIN ANALYZE ${guarded.selectSql}`)
+    bind(again, statement.parameters)
+    this.#throwIfCanceled()
+    await again.run()
+    throw new EngineError(
+      'failed',
+      'The statement failed while its rows were read, and did not fail when it was repeated.',
+    )
   }
 
   async #deliver(compressing: Promise<RowBatch>): Promise<void> {
