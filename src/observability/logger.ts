@@ -41,7 +41,6 @@ export function createLogger(options: LoggerOptions): PinoLogger {
     level,
     base: { pid: process.pid, ...context },
     timestamp: stdTimeFunctions.isoTime,
-    messageKey: 'message',
     serializers: { err: serializeError, error: serializeError },
     formatters: {
       level: (label: string) => ({ level: label }),

@@ -28,7 +28,7 @@ test('a line is JSON with level, time, node and the fields of all its parents', 
     handle: 'h',
     epoch: 3,
     queries: 2,
-    message: 'taken over',
+    msg: 'taken over',
   })
 })
 
@@ -82,5 +82,5 @@ test('a field that contains itself does not hang the log', t => {
   const loop: Record<string, unknown> = { name: 'loop' }
   loop.self = loop
   logger.info({ loop }, 'x')
-  t.like(last(), { loop: { name: 'loop' }, message: 'x' })
+  t.like(last(), { loop: { name: 'loop' }, msg: 'x' })
 })

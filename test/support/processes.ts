@@ -11,13 +11,15 @@ export class TestProcess {
   readonly child: ChildProcess
   /** Resolves when it has ended and its output is complete. */
   readonly exited: Promise<Exit>
+  readonly #leadsGroup: boolean
   #out = ''
   #err = ''
   #ended: Exit | undefined
   readonly #watchers = new Set<() => void>()
 
-  constructor(child: ChildProcess) {
+  constructor(child: ChildProcess, leadsGroup = false) {
     this.child = child
+    this.#leadsGroup = leadsGroup
     const wake = () => {
       for (const watcher of [...this.#watchers]) watcher()
     }
@@ -78,10 +80,14 @@ export class TestProcess {
     this.child.kill(signal)
   }
 
-  /** Ends it at once and waits until it is gone. Safe twice, also for one that is stopped by SIGSTOP. */
+  /**
+   * Ends it at once and waits until it is gone; what leads a group of its own (`detached`) takes its children along. Safe twice, also
+   * for one that is stopped by SIGSTOP.
+   */
   async kill(): Promise<void> {
     if (this.#ended || this.child.pid === undefined) return
-    this.child.kill('SIGKILL')
+    if (this.#leadsGroup) process.kill(-this.child.pid, 'SIGKILL')
+    else this.child.kill('SIGKILL')
     await this.exited
   }
 }
@@ -93,7 +99,10 @@ export function startProcess(
   args: readonly string[],
   options: SpawnOptions = {},
 ): TestProcess {
-  const started = new TestProcess(spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options }))
+  const started = new TestProcess(
+    spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options }),
+    options.detached,
+  )
   t.teardown(() => started.kill())
   return started
 }
