@@ -72,14 +72,15 @@ export async function query(driver: EngineDriver, sql: string, parameters: reado
   return collect(await submit(driver, sql, { parameters }))
 }
 
-export async function failureOf(work: () => Promise<unknown>): Promise<EngineError> {
+/** `what` stands in the message when it does not fail. */
+export async function failureOf(work: () => Promise<unknown>, what = 'it'): Promise<EngineError> {
   try {
     await work()
   } catch (error) {
     if (error instanceof EngineError) return error
     throw error
   }
-  throw new Error('it did not fail')
+  throw new Error(`${what} did not fail`)
 }
 
 async function drained(run: Run): Promise<number> {
