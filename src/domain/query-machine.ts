@@ -73,7 +73,7 @@ export interface QueryContext extends QueryInput {
 }
 
 /** When it happened: ISO 8601, the database's clock as the node knows it. An argument, so that replay gives the same. */
-interface Dated {
+export interface Dated {
   readonly at: string
 }
 
