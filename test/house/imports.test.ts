@@ -22,7 +22,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // Types alone: see below.
   client: ['api'],
   console: ['client', 'api'],
+  // Part of the composition root.
+  'hand-over-news': ['domain', 'async'],
   node: [
+    'hand-over-news',
     'api',
     'cluster',
     'gateway',
