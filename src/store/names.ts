@@ -14,6 +14,7 @@ export interface Tables {
   readonly finished: QueryNames
   readonly transition: Names<keyof typeof entity.queryTransitionColumns>
   readonly failedAttempt: Names<keyof typeof entity.failedAttemptColumns>
+  readonly prepared: Names<keyof typeof entity.preparedQueryColumns>
   readonly key: Names<keyof typeof entity.submissionKeyColumns>
   readonly page: Names<keyof typeof entity.resultPageColumns>
   readonly member: Names<keyof typeof entity.memberColumns>
@@ -43,6 +44,7 @@ export function tablesOf(orm: MikroORM): Tables {
     finished: names(entity.FinishedQuery),
     transition: names(entity.QueryTransition),
     failedAttempt: names(entity.FailedAttempt),
+    prepared: names(entity.PreparedQuery),
     key: names(entity.SubmissionKey),
     page: names(entity.ResultPage),
     member: names(entity.Member),

@@ -4,7 +4,7 @@ import type { Column } from '../domain/index.ts'
 import type { PreparedRow, PreparedStore } from './contract.ts'
 import type { Database } from './database.ts'
 import { PreparedQuery } from './entities.ts'
-import { askableIds, isoOf, parsed } from './rows.ts'
+import { askableIds, databaseNow, insertion, isoOf, parsed } from './rows.ts'
 
 export class Prepared implements PreparedStore {
   readonly #database: Database
@@ -16,20 +16,30 @@ export class Prepared implements PreparedStore {
   }
 
   async insert(row: Omit<PreparedRow, 'createdAt'>): Promise<PreparedRow> {
-    const { properties, columns, ...rest } = row
-    await this.#database.repeat(async attempt => {
-      const em = this.#orm.em.fork()
-      if (attempt > 0 && (await em.count(PreparedQuery, { handle: row.handle })) > 0) return
-      const [clock] = await this.#database.connector.statements.rows<{ now: number }>(
-        `SELECT ${this.#database.dialect.now} AS now`,
-      )
-      await em.insert(PreparedQuery, {
-        ...rest,
-        properties: JSON.stringify(properties),
-        columns: JSON.stringify(columns),
-        createdAt: Number(clock?.now),
-      })
-    })
+    // Values are bound here; the ORM would write a client's text into the statement, where SQLite's parser ends it at a NUL.
+    const { handle, user, sessionId, name, sql: text, engine, database, properties, parameterCount, columns } = row
+    const table = this.#database.tables.prepared
+    const { dialect } = this.#database
+    const { sql, values } = insertion(
+      table,
+      [
+        {
+          handle,
+          user,
+          sessionId,
+          name,
+          sql: text,
+          engine,
+          database,
+          properties: JSON.stringify(properties),
+          parameterCount,
+          columns: JSON.stringify(columns),
+          createdAt: databaseNow,
+        },
+      ],
+      dialect.now,
+    )
+    await this.#database.run(sql + dialect.keepExisting(table.handle), values)
     return (await this.read(row.handle)) as PreparedRow
   }
 

@@ -1,0 +1,16 @@
+/** What every store does, whatever its database: run over each dialect from `test/store`. */
+import type { TestFn } from 'ava'
+import { clusterConformance } from './store-cluster.ts'
+import type { StoreUnderTest } from './store-fixtures.ts'
+import { queryConformance } from './store-queries.ts'
+import { sessionConformance } from './store-sessions.ts'
+import { stepConformance } from './store-steps.ts'
+
+export type { StoreUnderTest }
+
+export function storeConformance(test: TestFn, stores: StoreUnderTest): void {
+  queryConformance(test, stores)
+  stepConformance(test, stores)
+  sessionConformance(test, stores)
+  clusterConformance(test, stores)
+}

@@ -1,0 +1,200 @@
+/**
+ * MySQL for tests: the server that `LENS_TEST_MYSQL_URL` names, or a private one of the installed `mysqld` or `mariadbd`, on a
+ * folder and a port of its own. Every caller gets a fresh database. Faults are made only to private servers.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { TestFn } from 'ava'
+import { type Connection, createConnection } from 'mysql2/promise'
+import { eventually } from './conditions.ts'
+import type { Teardown } from './folders.ts'
+import { installedProgram, requiredProgram } from './packages.ts'
+import { freePort } from './ports.ts'
+
+const execute = promisify(execFile)
+
+/** Where fresh databases are made. */
+export interface MySqlDatabases {
+  /** The URL of a new, empty database, dropped when the test ends. Starts the server at the first call. */
+  create(t: Teardown): Promise<string>
+}
+
+/** Call once at the top of a test file: one server for all its tests, stopped after the last. */
+export function mysqlDatabases(test: TestFn): MySqlDatabases {
+  const given = process.env.LENS_TEST_MYSQL_URL
+  let server: Promise<MySqlServer> | undefined
+  test.after.always('stop MySQL', async () => {
+    await (await server)?.destroy()
+  })
+  return {
+    async create(t) {
+      if (given) return createDatabase(t, given)
+      server ??= MySqlServer.start()
+      return createDatabase(t, (await server).url)
+    },
+  }
+}
+
+/** A private server that the test may stop, freeze and kill. Gone with the test. */
+export async function privateMySqlServer(t: Teardown): Promise<MySqlServer> {
+  const server = await MySqlServer.start()
+  t.teardown(() => server.destroy())
+  return server
+}
+
+/** A new database on the server of this URL, dropped when the test ends; gives its URL. */
+export async function createDatabase(t: Teardown, serverUrl: string): Promise<string> {
+  const name = `lens_test_${randomBytes(8).toString('hex')}`
+  await withConnection(serverUrl, connection => connection.query(`CREATE DATABASE ${name}`))
+  t.teardown(async () => {
+    // A server that the test killed takes its databases along.
+    await withConnection(serverUrl, connection => connection.query(`DROP DATABASE IF EXISTS ${name}`)).catch(
+      () => undefined,
+    )
+  })
+  const url = new URL(serverUrl)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+async function withConnection<T>(url: string, work: (connection: Connection) => Promise<T>): Promise<T> {
+  const connection = await createConnection({ uri: url, connectTimeout: 10_000 })
+  try {
+    return await work(connection)
+  } finally {
+    connection.destroy()
+  }
+}
+
+export class MySqlServer {
+  readonly port: number
+  readonly #program: string
+  readonly #folder: string
+  #process: ChildProcess | undefined
+  #ended: Promise<void> = Promise.resolve()
+
+  private constructor(program: string, folder: string, port: number) {
+    this.#program = program
+    this.#folder = folder
+    this.port = port
+  }
+
+  /** Root without a password, on the server itself. */
+  get url(): string {
+    return `mysql://root@127.0.0.1:${this.port}`
+  }
+
+  static async start(): Promise<MySqlServer> {
+    const program = await requiredProgram(['mysqld', 'mariadbd'], 'mariadb-server')
+    const folder = await mkdtemp(join(tmpdir(), 'lens-ha-mysql-'))
+    const server = new MySqlServer(program, folder, await freePort())
+    try {
+      await server.#initialise()
+      await server.start()
+      return server
+    } catch (error) {
+      await server.destroy()
+      throw error
+    }
+  }
+
+  get #user(): string[] {
+    return process.getuid?.() === 0 ? ['--user=root'] : []
+  }
+
+  async #initialise(): Promise<void> {
+    const data = `--datadir=${this.#folder}/data`
+    const { stdout } = await execute(this.#program, ['--version'])
+    if (stdout.includes('MariaDB')) {
+      const installer = await installedProgram(['mariadb-install-db', 'mysql_install_db'])
+      if (!installer) throw new Error('mariadb-install-db is missing beside the server')
+      await execute(installer, [
+        '--no-defaults',
+        ...this.#user,
+        data,
+        '--auth-root-authentication-method=normal',
+        '--skip-test-db',
+      ])
+    } else await execute(this.#program, ['--no-defaults', ...this.#user, data, '--initialize-insecure'])
+  }
+
+  /** Starts it (again), on the same data and port, and waits until it answers. */
+  async start(): Promise<void> {
+    const child = spawn(
+      this.#program,
+      [
+        '--no-defaults',
+        ...this.#user,
+        `--datadir=${this.#folder}/data`,
+        `--port=${this.port}`,
+        '--bind-address=127.0.0.1',
+        `--socket=${this.#folder}/socket`,
+        `--pid-file=${this.#folder}/pid`,
+        `--log-error=${this.#folder}/error.log`,
+        '--skip-name-resolve',
+        '--innodb-buffer-pool-size=64M',
+        // Enough for a killed process; only a machine's crash would lose something.
+        '--innodb-flush-log-at-trx-commit=2',
+        '--max-connections=500',
+      ],
+      { stdio: 'ignore', detached: true },
+    )
+    this.#process = child
+    this.#ended = new Promise(resolve => child.once('exit', () => resolve()))
+    watch(child.pid as number, this.#folder)
+    let ended = false
+    void this.#ended.then(() => {
+      ended = true
+    })
+    await eventually(
+      async () => {
+        if (!ended) await withConnection(this.url, connection => connection.query('SELECT 1'))
+        return true
+      },
+      Boolean,
+      { what: 'the database server' },
+    )
+    if (ended) throw new Error(`the database server ended: ${await readFile(`${this.#folder}/error.log`, 'utf8')}`)
+  }
+
+  /** Shuts it down in order. */
+  async stop(): Promise<void> {
+    this.#process?.kill('SIGTERM')
+    await this.#ended
+  }
+
+  /** Freezes it: connections stay, nothing answers. */
+  pause(): void {
+    this.#process?.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#process?.kill('SIGCONT')
+  }
+
+  async kill(): Promise<void> {
+    this.#process?.kill('SIGKILL')
+    await this.#ended
+  }
+
+  /** Ends it and removes its folder. */
+  async destroy(): Promise<void> {
+    await this.kill()
+    await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** A shell that outlives us: ends the server and removes its folder when this process has gone without doing so. */
+function watch(pid: number, folder: string): void {
+  const script =
+    'while kill -0 "$1" 2>/dev/null && kill -0 "$2" 2>/dev/null; do sleep 1; done; ' +
+    'kill -0 "$1" 2>/dev/null || { kill -9 "$2" 2>/dev/null; sleep 1; rm -rf "$3"; }'
+  spawn('sh', ['-c', script, 'watch', String(process.pid), String(pid), folder], {
+    stdio: 'ignore',
+    detached: true,
+  }).unref()
+}
