@@ -3,6 +3,7 @@
  * the schema, the catalogue and their pages cannot drift apart.
  */
 import { writeFileSync } from 'node:fs'
+import { generate as stateMachinesPage } from '../test/support/docs/state-machines.ts'
 import { configurationPage, defaultYaml } from './pages/configuration.ts'
 import { errorsPage } from './pages/errors.ts'
 
@@ -12,6 +13,7 @@ export function generatedPages(): Readonly<Record<string, string>> {
     'config/default.yaml': defaultYaml(),
     'docs/configuration.md': configurationPage(),
     'docs/errors.md': errorsPage(),
+    'docs/state-machines.md': stateMachinesPage(),
   }
 }
 

@@ -152,7 +152,7 @@ export const configSchema = group('Lens HA.', {
       { description: 'Estimated cost (rows that the operators of the plan handle) from which on a query is heavy.' },
       Number.MAX_SAFE_INTEGER,
     ),
-    light: laneSchema(8, 20_000, 'light'),
+    light: laneSchema(32, 20_000, 'light'),
     heavy: laneSchema(4, 5000, 'heavy'),
   }),
   engines: Type.Record(Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' }), engineSchema, {
@@ -171,9 +171,10 @@ export const configSchema = group('Lens HA.', {
   }),
   limits: group('A limit on everything. 0 = unlimited where it says so.', {
     sessionsPerUser: count(1000, 0, { description: 'Open sessions of one user in the cluster. 0 = unlimited.' }),
-    queuedPerUser: count(1000, 0, { description: 'Queued queries of one user in the cluster. 0 = unlimited.' }),
-    runningPerUser: count(100, 0, {
-      description: 'Running queries of one user in the cluster; more wait. 0 = unlimited.',
+    queuedPerUser: count(10_000, 0, { description: 'Queued queries of one user in the cluster. 0 = unlimited.' }),
+    runningPerUser: count(0, 0, {
+      description:
+        'Running queries of one user in the cluster; more wait. 0 = unlimited: the slots of the lanes and turns among users bound them.',
     }),
     sqlBytesMax: bytes(MiB, 1, { description: 'SQL text of one statement.' }, 64 * MiB),
     bodyBytesMax: bytes(

@@ -21,16 +21,19 @@ export interface EffectScope {
 export type Effect = (live: LiveQuery, scope: EffectScope, signal: AbortSignal) => Promise<void>
 
 export interface EffectOptions {
-  /** Begins before its transition is durable: for an effect that changes nothing outside. */
-  readonly early?: boolean
+  /** Begins before its transition is durable: where the effect changes nothing outside that depends on it. */
+  readonly early?: (live: LiveQuery) => boolean
 }
+
+/** One for all: effects end with every transition, and nobody reads where. */
+const left = new DetachedError()
 
 /** Makes the slot's logic. What the effect throws fails the attempt; it never reaches the machine as an error. */
 export function bindEffect(effect: Effect, scope: EffectScope, options: EffectOptions = {}): SlotLogic {
   return fromCallback<AnyEventObject, { readonly handle: string }>(({ input }) => {
     const controller = new AbortController()
     void begin(input.handle, effect, scope, controller.signal, options)
-    return () => controller.abort(new DetachedError())
+    return () => controller.abort(left)
   })
 }
 
@@ -46,7 +49,7 @@ async function begin(
   const live = scope.find(handle)
   if (!live || signal.aborted) return
   try {
-    if (!options.early) await live.durable()
+    if (!options.early?.(live)) await live.durable()
     if (signal.aborted) return
     armDeadline(live, scope)
     await effect(live, scope, signal)

@@ -15,8 +15,9 @@ export function bindEffects(scope: EffectScope) {
     actors: {
       schedule: bindEffect(schedule, scope),
       submit: bindEffect(submit, scope),
-      follow: bindEffect(follow, scope),
-      finish: bindEffect(finish, scope, { early: true }),
+      // Without an engine handle there is nothing to be durable first: a short statement then needs one commit less.
+      follow: bindEffect(follow, scope, { early: live => live.context.engineHandle === null }),
+      finish: bindEffect(finish, scope, { early: () => true }),
       stop: bindEffect(stop, scope),
       settle: bindEffect(settle, scope),
     },
