@@ -10,6 +10,12 @@ interface Target {
   readonly node: string
 }
 
+/** What one transaction moved, and the id of its first transition, by which it is recognised. */
+interface Moved {
+  readonly transitionId: string
+  readonly queries: readonly ClaimedQuery[]
+}
+
 type Moving = Record<'handle' | 'sessionId' | 'user' | 'status', string> &
   Record<'version' | 'epoch' | 'machineVersion' | 'now', number>
 
@@ -38,33 +44,21 @@ export class Claims {
     limit: number,
   ): Promise<{ readonly claimed: readonly ClaimedQuery[]; readonly remaining: boolean } | null> {
     const { current: q, member: m } = this.#database.tables
-    const { dialect } = this.#database
-    const wanted = Math.min(Number(limit), dialect.rowsMax)
-    const claimed = await this.#database.transaction(async transaction => {
-      if (!(await isLeader(this.#database, transaction, term))) return null
-      if (!(await this.#isLiving(transaction, target.incarnation))) return null
-      const alive = await transaction.rows(
-        `SELECT 1 AS one FROM ${m} WHERE ${m.incarnation} = ? AND ${m.state} <> 'dead'`,
-        [deadIncarnation],
-      )
-      if (alive.length > 0) return []
-      return this.#move(
-        transaction,
-        'CLAIMED',
-        target,
-        `${q.ownerIncarnation} = ? ORDER BY ${q.handle}`,
-        [deadIncarnation],
-        wanted,
-      )
-    })
+    const wanted = Math.min(Number(limit), this.#database.dialect.rowsMax)
+    const claimed = await this.#moveSome(
+      term,
+      'CLAIMED',
+      target,
+      `${q.ownerIncarnation} = ? AND NOT EXISTS (SELECT 1 FROM ${m} AS m WHERE m.${m.incarnation} = ? AND m.${m.state} <> 'dead') ORDER BY ${q.handle}`,
+      [deadIncarnation, deadIncarnation],
+      wanted,
+    )
     if (claimed === null) return null
-    if (claimed.length === wanted) {
-      const more = await this.#ownsAny(deadIncarnation)
-      return { claimed, remaining: more }
-    }
-    const remaining = await this.#ownsAny(deadIncarnation)
+    const owns = await this.#ownsAny(deadIncarnation)
+    const remaining = owns.any
     // Locked by a connection that the dead one opened after it was fenced, or that was not registered yet.
-    if (remaining) await this.#database.repeat(() => this.#database.connector.killConnectionsOf(deadIncarnation))
+    if (remaining && owns.dead && claimed.length < wanted)
+      await this.#database.repeat(() => this.#database.connector.killConnectionsOf(deadIncarnation))
     return { claimed, remaining }
   }
 
@@ -76,20 +70,47 @@ export class Claims {
     lane?: SlotLane,
   ): Promise<readonly ClaimedQuery[] | null> {
     const q = this.#database.tables.current
-    const { dialect } = this.#database
+    const ofLane = lane === undefined ? '' : ` AND ${q.lane} = ?`
+    return this.#moveSome(
+      term,
+      'HANDED_OVER',
+      target,
+      `${q.ownerIncarnation} = ? AND ${q.status} = 'QUEUED'${ofLane} ORDER BY ${lastServedFirst(q.priority)}, ${q.submittedAt} DESC, ${q.handle} DESC`,
+      lane === undefined ? [fromIncarnation] : [fromIncarnation, lane],
+      Math.min(Number(limit), this.#database.dialect.rowsMax),
+    )
+  }
+
+  /** Null: not the leader, or the target is no living member. */
+  async #moveSome(
+    term: number,
+    type: 'CLAIMED' | 'HANDED_OVER',
+    target: Target,
+    condition: string,
+    values: readonly SqlValue[],
+    limit: number,
+  ): Promise<readonly ClaimedQuery[] | null> {
+    let earlier: Moved | null = null
     return this.#database.transaction(async transaction => {
+      // The answer to the commit of an earlier attempt was lost: who is told of these queries must be told now.
+      if (earlier && (await this.#isRecorded(transaction, earlier))) return earlier.queries
+      earlier = null
       if (!(await isLeader(this.#database, transaction, term))) return null
       if (!(await this.#isLiving(transaction, target.incarnation))) return null
-      const ofLane = lane === undefined ? '' : ` AND ${q.lane} = ?`
-      return this.#move(
-        transaction,
-        'HANDED_OVER',
-        target,
-        `${q.ownerIncarnation} = ? AND ${q.status} = 'QUEUED'${ofLane} ORDER BY ${lastServedFirst(q.priority)}, ${q.submittedAt} DESC, ${q.handle} DESC`,
-        lane === undefined ? [fromIncarnation] : [fromIncarnation, lane],
-        Math.min(Number(limit), dialect.rowsMax),
-      )
+      earlier = await this.#move(transaction, type, target, condition, values, limit)
+      return earlier?.queries ?? []
     })
+  }
+
+  async #isRecorded(transaction: Statements, { transitionId, queries }: Moved): Promise<boolean> {
+    const t = this.#database.tables.transition
+    const [first] = queries
+    if (!first) return false
+    const rows = await transaction.rows<{ id_: string }>(
+      `SELECT ${t.id} AS id_ FROM ${t} WHERE ${t.handle} = ? AND ${t.version} = ?`,
+      [first.handle, first.version],
+    )
+    return rows[0]?.id_ === transitionId
   }
 
   async #isLiving(transaction: Statements, incarnation: string): Promise<boolean> {
@@ -101,12 +122,13 @@ export class Claims {
     return rows.length > 0
   }
 
-  async #ownsAny(incarnation: string): Promise<boolean> {
-    const q = this.#database.tables.current
-    return (
-      (await this.#database.rows(`SELECT 1 AS one FROM ${q} WHERE ${q.ownerIncarnation} = ? LIMIT 1`, [incarnation]))
-        .length > 0
+  async #ownsAny(incarnation: string): Promise<{ any: boolean; dead: boolean }> {
+    const { current: q, member: m } = this.#database.tables
+    const rows = await this.#database.rows<{ state_: string | null }>(
+      `SELECT (SELECT m.${m.state} FROM ${m} AS m WHERE m.${m.incarnation} = ?) AS state_ FROM ${q} WHERE ${q.ownerIncarnation} = ? LIMIT 1`,
+      [incarnation, incarnation],
     )
+    return { any: rows.length > 0, dead: rows.every(row => row.state_ === null || row.state_ === 'dead') }
   }
 
   async #move(
@@ -116,7 +138,7 @@ export class Claims {
     condition: string,
     values: readonly SqlValue[],
     limit: number,
-  ): Promise<ClaimedQuery[]> {
+  ): Promise<Moved | null> {
     const { current: q, transition: t } = this.#database.tables
     const { dialect } = this.#database
     const rows = await transaction.rows(
@@ -124,7 +146,7 @@ export class Claims {
         `FROM ${q} WHERE ${condition} LIMIT ${limit}${dialect.lockSkipping}`,
       values,
     )
-    if (rows.length === 0) return []
+    if (rows.length === 0) return null
     const moving = rows.map(row => unselected<Moving>(row))
     const moved = moving.map(row => ({ row, id: this.#database.random.uuid() }))
     const count = await transaction.run(this.#updateSql, [
@@ -158,7 +180,7 @@ export class Claims {
       dialect.now,
     )
     await transaction.run(sql, inserted)
-    return moving.map(row => ({
+    const queries = moving.map(row => ({
       handle: row.handle,
       sessionId: row.sessionId,
       user: row.user,
@@ -167,6 +189,7 @@ export class Claims {
       epoch: Number(row.epoch) + 1,
       toIncarnation: target.incarnation,
     }))
+    return { transitionId: moved[0]?.id ?? '', queries }
   }
 }
 
