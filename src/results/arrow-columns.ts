@@ -304,7 +304,7 @@ function quotedInteger(text: Buffer, start: number, end: number): bigint | numbe
 /** `±?YYYY…-MM-DD` at `start`; gives days since 1970 and the position behind. */
 function dateAt(text: Buffer, start: number): { days: number; end: number } {
   const signed = text[start] === minus || text[start] === 43
-  const yearEnd = signed ? start + 7 : start + 4
+  const yearEnd = signed ? text.indexOf(minus, start + 1) : start + 4
   const size = integer(text, signed ? start + 1 : start, yearEnd)
   const month = integer(text, yearEnd + 1, yearEnd + 3)
   const day = integer(text, yearEnd + 4, yearEnd + 6)

@@ -6,7 +6,7 @@
  *
  * DuckDB's interrupt is lost on a statement that has not begun, so it is repeated until the statement has ended.
  */
-import { type DuckDBResult, ResultReturnType } from '@duckdb/node-api'
+import { type DuckDBResult, type DuckDBType, ResultReturnType } from '@duckdb/node-api'
 import { type CancelTimer, type Clock, WakeUp } from '../../async/index.ts'
 import type { Column } from '../../domain/index.ts'
 import { EngineError, type RowBatch } from '../contract.ts'
@@ -14,7 +14,7 @@ import type { EngineDatabase, Lease } from './database.ts'
 import { RowEncoder } from './encoder.ts'
 import { engineError, isFatal } from './failures.ts'
 import type { FromProcess, ProcessStatement } from './protocol.ts'
-import { bind, type Prepared, prepare } from './statements.ts'
+import { bind, type Prepared, prepare, typeName } from './statements.ts'
 
 const interruptPeriodMs = 5
 const progressPeriodMs = 200
@@ -169,5 +169,5 @@ export class Execution {
 
 function columnsOf(result: DuckDBResult): readonly Column[] {
   const types = result.columnTypes()
-  return result.columnNames().map((name, index) => ({ name, type: `${types[index]}` }))
+  return result.columnNames().map((name, index) => ({ name, type: typeName(types[index] as DuckDBType) }))
 }

@@ -1,6 +1,7 @@
 /** What an engine process does with one statement: prepare it safely, estimate it, explain it, describe it. */
 import {
   type DuckDBPreparedStatement,
+  type DuckDBType,
   DuckDBTypeId,
   type DuckDBValue,
   listValue,
@@ -167,4 +168,9 @@ export async function describe(
   const answer = { parameterCount: statement.parameterCount, columns }
   statement.destroySync()
   return answer
+}
+
+/** As DuckDB itself calls it: `JSON` where the type is an alias. */
+export function typeName(type: DuckDBType): string {
+  return type.alias ?? type.toString()
 }

@@ -9,7 +9,7 @@ export class DateText {
   #length = 0
   #day = Number.NaN
 
-  /** `day` since 1970-01-01; years outside 0–9999 as ISO 8601's expanded years (`+012345-01-01`, `-000001-01-01`). */
+  /** `day` since 1970-01-01; years outside 0–9999 as ISO 8601's expanded years (`+012345-01-01`, `-000001-01-01`), of 7 digits where 6 are too few. */
   write(sink: TextSink, day: number): void {
     if (day !== this.#day) {
       const start = sink.position
@@ -43,7 +43,7 @@ function writeDate(sink: TextSink, day: number): void {
     sink.two(year % 100)
   } else {
     sink.byte(year < 0 ? 45 : 43)
-    sink.padded(Math.abs(year), 6)
+    sink.padded(Math.abs(year), Math.abs(year) > 999_999 ? 7 : 6)
   }
   sink.byte(45)
   sink.two(month)

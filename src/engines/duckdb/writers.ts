@@ -129,7 +129,8 @@ class FloatWriter<T extends Float32Array | Float64Array> extends FixedWriter<T> 
 // A FLOAT has its own shortest text, other than that of the DOUBLE it becomes in JavaScript.
 class SingleWriter extends FloatWriter<Float32Array> {
   protected override shortest(value: number): string {
-    for (let digits = 6; digits < 9; digits++) {
+    // Next to zero a FLOAT has fewer than six significant digits.
+    for (let digits = Math.abs(value) < 1.2e-38 ? 1 : 6; digits < 9; digits++) {
       const candidate = Number(value.toPrecision(digits))
       if (Math.fround(candidate) === value) return super.shortest(candidate)
     }
