@@ -2,7 +2,7 @@
  * Who calls. Opening a session authenticates the user by the configured method; everything else carries the session's
  * token, which the gateway validates against the database, batched with the look-ups of other requests.
  */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { LensError } from '../domain/index.ts'
 import type { ApiContext } from './context.ts'
 
@@ -20,8 +20,9 @@ export function bearerToken(authorization: string | undefined): string {
 }
 
 /** For routes that hand the token on: refuses what carries none before a body is read. */
-export async function requireToken(request: FastifyRequest): Promise<void> {
+export function requireToken(request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
   bearerToken(request.headers.authorization)
+  done()
 }
 
 /** For all other routes: sets `request.principal`. Before the body is read, so that strangers cannot make us read it. */

@@ -101,28 +101,22 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
   app.decorateRequest('principal')
 
   app.addHook('onRoute', route => routesByPath.add(route.method, route.url))
-  app.addHook('onRequest', async (request, reply) => {
+  // What happens around every request is callbacks, not promises: it is a tenth of what a status request costs.
+  app.addHook('onRequest', (request, reply, done) => {
     reply.headers(securityHeaders).header('x-request-id', request.id)
-    const waitsFor = request.routeOptions.config.early ? null : phase.starting()
-    if (waitsFor !== null) throw new LensError('STORE_UNAVAILABLE', `The node is starting: ${waitsFor}`)
-  })
-  app.addHook('onRequest', async ({ headers, raw }) => {
-    if (headers.host === undefined && raw.httpVersion === '1.1') throw invalid('header host: required, but missing')
+    done(refusalOf(request, phase))
   })
   app.addHook('onRequest', origins.guard)
-  app.addHook('onRequest', async request => {
-    const encoding = request.headers['content-encoding']
-    if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
-      throw invalid('header content-encoding: expected none; compressed bodies are not read')
-  })
   app.addHook('preValidation', readQueryText)
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (phase.leaving()) reply.header('connection', 'close')
+    done()
   })
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'none'
     metrics.httpRequests.inc({ route, method: request.method, status: reply.statusCode })
     metrics.httpRequestSeconds.observe({ route }, reply.elapsedTime / 1000)
+    done()
   })
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] as string
@@ -140,6 +134,16 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
   clusterRoutes(app, context)
   await app.ready()
   return app
+}
+
+/** What no route wants to see; undefined when there is nothing against the request. */
+function refusalOf({ headers, raw, routeOptions }: FastifyRequest, phase: Phase): LensError | undefined {
+  const waitsFor = routeOptions.config.early ? null : phase.starting()
+  if (waitsFor !== null) return new LensError('STORE_UNAVAILABLE', `The node is starting: ${waitsFor}`)
+  if (headers.host === undefined && raw.httpVersion === '1.1') return invalid('header host: required, but missing')
+  const encoding = headers['content-encoding']
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return undefined
+  return invalid('header content-encoding: expected none; compressed bodies are not read')
 }
 
 function buildServer(handler: RequestListener, limits: ApiContext['config']['limits']): Server {

@@ -7,8 +7,11 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { LensError } from '../domain/index.ts'
 import type { ApiConfig } from './context.ts'
 
-const preflightMaxAgeSeconds = 600
-const allowedHeaders = 'authorization, content-type, idempotency-key, x-request-id'
+const preflightHeaders = {
+  'access-control-allow-methods': 'GET, POST, PATCH, DELETE',
+  'access-control-allow-headers': 'authorization, content-type, idempotency-key, x-request-id',
+  'access-control-max-age': '600',
+}
 const exposedHeaders = 'retry-after, x-request-id, lens-columns, lens-row-count'
 
 export class Origins {
@@ -33,24 +36,18 @@ export class Origins {
     return isLoopback(hostname) || isAddress(hostname) ? 'same' : 'refused'
   }
 
-  /** The `onRequest` hook. Throws FORBIDDEN; answers preflights. */
-  readonly guard = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+  /** The `onRequest` hook: refuses with FORBIDDEN, answers preflights, allows the rest to be read. */
+  readonly guard = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
     const { origin, host } = request.headers
-    if (origin === undefined) return undefined
-    const judged = this.judge(origin, host)
-    if (judged === 'refused') throw refusedOrigin()
-    if (judged === 'same') return undefined
-    reply.header('access-control-allow-origin', origin).header('vary', 'origin')
-    if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined) {
-      reply.header('access-control-expose-headers', exposedHeaders)
-      return undefined
+    const judged = origin === undefined ? 'same' : this.judge(origin, host)
+    if (judged === 'named') reply.header('access-control-allow-origin', origin).header('vary', 'origin')
+    const isPreflight = request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined
+    if (judged === 'refused') done(refusedOrigin())
+    else if (judged === 'named' && isPreflight) reply.headers(preflightHeaders).code(204).send()
+    else {
+      if (judged === 'named') reply.header('access-control-expose-headers', exposedHeaders)
+      done()
     }
-    return reply
-      .header('access-control-allow-methods', 'GET, POST, PATCH, DELETE')
-      .header('access-control-allow-headers', allowedHeaders)
-      .header('access-control-max-age', String(preflightMaxAgeSeconds))
-      .code(204)
-      .send()
   }
 }
 

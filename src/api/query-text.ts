@@ -2,20 +2,20 @@
  * Query strings are text; schemas ask for numbers, booleans and lists. Only what reads back as the same text is turned
  * into one, so that `1e3`, an empty text or `0x10` stay text and are refused by the schema.
  */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 
 interface QuerySchema {
   readonly properties?: Readonly<Record<string, { readonly type?: unknown }>>
 }
 
-export async function readQueryText(request: FastifyRequest): Promise<void> {
+/** A `preValidation` hook. */
+export function readQueryText(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   const schema = request.routeOptions.schema?.querystring as QuerySchema | undefined
-  if (!schema?.properties) return
   const query = request.query as Record<string, unknown>
-  for (const name of Object.keys(query)) {
-    if (!Object.hasOwn(schema.properties, name)) continue
-    query[name] = typed(query[name], schema.properties[name]?.type)
-  }
+  if (schema?.properties)
+    for (const name of Object.keys(query))
+      if (Object.hasOwn(schema.properties, name)) query[name] = typed(query[name], schema.properties[name]?.type)
+  done()
 }
 
 function typed(value: unknown, type: unknown): unknown {

@@ -186,6 +186,10 @@ for (const authorization of ['', 'Bearer', 'Bearer a b', 'Basic YTpi', 'bearer',
       headers: authorization ? { authorization } : {},
     })
     t.deepEqual([status, body.code], [401, 'UNAUTHENTICATED'])
+    const polled = await node.call('GET', `/api/v1/queries/${crypto.randomUUID()}`, {
+      headers: authorization ? { authorization } : {},
+    })
+    t.deepEqual([polled.status, polled.body.code], [401, 'UNAUTHENTICATED'])
   })
 
 test('forged tokens are SESSION_INVALID, one answer for all', async t => {
