@@ -33,7 +33,8 @@ export function processTerminal(): Terminal {
       return stderr.isTTY === true && env.TERM !== 'dumb'
     },
     get columns() {
-      return stdout.isTTY ? (stdout.columns ?? 80) : Number.POSITIVE_INFINITY
+      // Some terminals say that they are 0 columns wide.
+      return stdout.isTTY ? stdout.columns || 80 : Number.POSITIVE_INFINITY
     },
     out: text => written(stdout, text),
     err: text => void stderr.write(text),

@@ -16,6 +16,9 @@ import { backoffMs, type LensClientOptions, type Settings, settle } from './opti
 import { Stream } from './stream.ts'
 import { type Call, either, Transport } from './transport.ts'
 
+/** How long the closing of a session may be repeated. */
+const closeMs = 5_000
+
 export class Connection {
   readonly settings: Settings
   readonly endpoints: Endpoints
@@ -108,7 +111,7 @@ export class Connection {
     return this.call({ method: 'GET', path: '/api/v1/cluster', signal })
   }
 
-  /** Ends everything; the session too, when this client opened it. Never throws for a session that is gone already. */
+  /** Ends everything; the session too, when this client opened it and a node answers: otherwise it expires by itself. */
   async close(options: { readonly cancelQueries?: boolean } = {}): Promise<void> {
     this.stream.close()
     const session = this.opened ? await this.#session?.catch(() => null) : null
@@ -116,11 +119,17 @@ export class Connection {
     try {
       if (session && !this.transport.closed.aborted) {
         const path = `/api/v1/sessions/${session.id}${options.cancelQueries ? '?cancelQueries=true' : ''}`
-        await this.transport.json({ method: 'DELETE', path, authorization: `Bearer ${session.token}` })
+        await this.transport.json({
+          method: 'DELETE',
+          path,
+          authorization: `Bearer ${session.token}`,
+          deadlineMs: closeMs,
+        })
       }
     } catch (error) {
-      // Answered by a node whose answer was lost, and repeated: the session is closed all the same.
-      if (!(error instanceof LensClientError) || error.code !== 'SESSION_INVALID') throw error
+      // Invalid: a node closed it whose answer was lost. Nobody reachable: there is nothing that the caller could do.
+      const closed = error instanceof LensClientError && (error.code === 'SESSION_INVALID' || error.retryable)
+      if (!closed) throw error
     } finally {
       this.transport.close()
     }

@@ -19,6 +19,8 @@ export interface Call {
   readonly idempotencyKey?: string
   /** How long the server is asked to wait; comes on top of the time-out of an attempt. */
   readonly waitMs?: number
+  /** How long the call may be repeated, where that is less than usual. */
+  readonly deadlineMs?: number
   readonly signal?: AbortSignal
 }
 
@@ -71,12 +73,13 @@ export class Transport {
   async perform<T>(call: Call, read: Reader<T>, open = false): Promise<T> {
     const { clock, retry } = this.#settings
     const started = clock.monotonic()
+    const limitMs = () =>
+      Math.min(call.deadlineMs ?? Infinity, this.endpoints.contacted ? retry.deadlineMs : retry.firstContactMs)
     const tried = new Set<string>()
     for (let round = 0; ; ) {
       const endpoint = this.endpoints.next(tried) ?? this.endpoints.current
       tried.add(endpoint)
-      const deadlineMs = this.endpoints.contacted ? retry.deadlineMs : retry.firstContactMs
-      const leftMs = Math.max(1, started + deadlineMs - clock.monotonic())
+      const leftMs = Math.max(1, started + limitMs() - clock.monotonic())
       try {
         return await this.#attempt(call, endpoint, leftMs, read, open)
       } catch (thrown) {
@@ -88,8 +91,7 @@ export class Transport {
           delayMs = Math.max(backoffMs(this.#settings, round++), failure.retryAfterMs ?? 0)
           tried.clear()
         }
-        const limitMs = this.endpoints.contacted ? retry.deadlineMs : retry.firstContactMs
-        if (clock.monotonic() + delayMs >= started + limitMs) throw failure
+        if (clock.monotonic() + delayMs >= started + limitMs()) throw failure
         if (delayMs > 0) await clock.sleep(delayMs, either(this.#closing.signal, call.signal))
       }
     }

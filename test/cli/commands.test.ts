@@ -169,7 +169,7 @@ test('query --detach, rows, queries, cancel', async t => {
     [endless],
   )
   const table = await lens(t, ['queries', '--name', 'endless'])
-  t.regex(table.out, new RegExp(`^handle +status +user[sS]*${endless}  RUNNING +ada +n1 `))
+  t.regex(table.out, new RegExp(`^handle +status +user[\\s\\S]*${endless}  RUNNING +ada +n1 `))
 
   const canceled = await lens(t, ['cancel', endless])
   t.deepEqual([canceled.code, canceled.out], [0, `${endless} CANCELED\n`])

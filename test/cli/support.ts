@@ -103,7 +103,10 @@ export async function run(t: ExecutionContext, args: readonly string[], options:
 // biome-ignore lint/suspicious/noControlCharactersInRegex: terminal sequences are made of them
 const sequences = /\u001b\[[0-9;?]*[A-Za-z]/g
 
-/** What a terminal would show, roughly: without the sequences that move and colour. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
+const rewritten = /[^\n]*\r\u001b\[K/g
+
+/** What a terminal would show in the end, roughly: lines as they were last written, without what moves and colours. */
 export function plain(text: string): string {
-  return text.replace(sequences, '').replaceAll('\r', '')
+  return text.replace(rewritten, '').replace(sequences, '').replaceAll('\r', '')
 }

@@ -60,6 +60,7 @@ test.serial('three nodes come up, a killed one stays dead and its query goes on,
   const cli = await run(t, ['query', 'select 1 as a', '-f', 'csv'], { env: { LENS_SERVER: servers } })
   t.deepEqual([cli.code, cli.out], [0, 'a\r\n1\r\n'])
 
+  await client.close()
   up.kill('SIGINT')
   const { code, err } = await up.finished
   t.is(code, 0, err)

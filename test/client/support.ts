@@ -4,7 +4,7 @@ import { LensClient, type LensClientOptions, type QueryView } from '../../src/cl
 import { type NodeProcess, TestCluster } from '../support/nodes.ts'
 
 /** Runs for a few seconds on DuckDB, and gives one row. */
-export const slowSql = 'select sum((a.range * b.range) % 7) as s from range(60000) a, range(40000) b'
+export const slowSql = 'select sum((a.range * b.range) % 7) as s from range(30000) a, range(12000) b'
 /** Runs far longer than any test waits: only for what is cancelled. */
 export const endlessSql = 'select sum((a.range * b.range) % 7) as s from range(100000000) a, range(100000000) b'
 
