@@ -6,7 +6,7 @@ import {
   type QueryView,
   type SubmitOptions,
 } from '../client/index.ts'
-import { type ExitCode, exitCodes, sentenceOf } from './exit-codes.ts'
+import { type ExitCode, exitCodes, reportFailure, sentenceOf } from './exit-codes.ts'
 import { changeLine, ProgressLine } from './output/progress.ts'
 import { type Format, rowWriter } from './output/writers.ts'
 import type { Terminal } from './terminal.ts'
@@ -38,7 +38,7 @@ export async function follow(terminal: Terminal, handle: QueryHandle, options: R
   const { interrupt } = options
   const cancel = () => {
     if (options.watch) terminal.err('cancelling …\n')
-    handle.cancel().catch(() => {})
+    handle.cancel().catch(error => reportFailure(terminal, error))
   }
   if (interrupt.aborted) cancel()
   else interrupt.addEventListener('abort', cancel, { once: true })

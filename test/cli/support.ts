@@ -1,9 +1,13 @@
 /** Runs the command line as its users do: a process of its own, its output and its exit code. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
 
 export const entry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+
+/** A command that writes nothing for so long, while something is waited for, is broken. */
+const silenceMs = 60_000
 
 export interface Finished {
   readonly code: number | null
@@ -50,7 +54,10 @@ export class Running {
       const found = find(this)
       if (found) return found
       if (this.#ended) throw new Error(`ended without ${what}; it wrote:\n${this.out}\n${this.err}`)
-      await new Promise<void>(resolve => this.#waiting.push(resolve))
+      // Said before the runner's own time-out, which would not say what was there instead.
+      const waiting = new Promise<boolean>(resolve => this.#waiting.push(() => resolve(true)))
+      const changed = await Promise.race([waiting, setTimeout(silenceMs, false, { ref: false })])
+      if (!changed) throw new Error(`no ${what}; it wrote:\n${JSON.stringify(this.out.slice(-3000))}\n${this.err}`)
     }
   }
 
