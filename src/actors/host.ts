@@ -6,6 +6,7 @@ import { Batcher, deferred } from '../async/index.ts'
 import {
   checkSnapshot,
   holdsSlot,
+  LensError,
   type QueryContext,
   type QueryInput,
   type QueryMachine,
@@ -14,20 +15,18 @@ import {
   type StoredSnapshot,
   statusOf,
 } from '../domain/index.ts'
-import type {
-  NewQuery,
-  OwnedQuery,
-  QueryRow,
-  QuerySpecificationRow,
-  StepAnswer,
-  StepGroup,
-  SubmitAnswer,
-} from '../store/index.ts'
+import type { NewQuery, OwnedQuery, QueryRow, QuerySpecificationRow, StepGroup, SubmitAnswer } from '../store/index.ts'
 import { bindEffects } from './effects/index.ts'
 import { type ActorEnvironment, isoNow } from './environment.ts'
-import { Journal } from './journal.ts'
+import { Journal, type Refusal } from './journal.ts'
 import { Lanes } from './lanes.ts'
 import { type Flight, LiveQuery } from './live-query.ts'
+
+/** `live` null: the row goes to another member. */
+interface Submission {
+  readonly query: NewQuery
+  readonly live: LiveQuery | null
+}
 
 export interface Target {
   readonly incarnation: string
@@ -46,7 +45,7 @@ export class QueryHost {
   readonly #machine: QueryMachine
   readonly #journal: Journal
   readonly #lives = new Map<string, LiveQuery>()
-  readonly #submissions: Batcher<{ query: NewQuery; live: LiveQuery | null }, SubmitAnswer>
+  readonly #submissions: Batcher<Submission, SubmitAnswer>
   /** Restorations that failed for a passing reason, by handle. */
   readonly #unreadable = new Set<string>()
   #looking: Promise<void> | null = null
@@ -66,7 +65,7 @@ export class QueryHost {
     })
     this.#journal = new Journal(environment, {
       landed: (live, flight) => this.#landed(live, flight),
-      refused: (live, answer) => this.#refused(live, answer),
+      refused: (live, refusal) => this.#refused(live, refusal),
     })
     this.#submissions = new Batcher({
       run: batch => this.#submitBatch(batch),
@@ -132,12 +131,20 @@ export class QueryHost {
     }
   }
 
-  async #submitBatch(batch: { query: NewQuery; live: LiveQuery | null }[]): Promise<readonly SubmitAnswer[]> {
+  async #submitBatch(batch: readonly Submission[]): Promise<readonly (SubmitAnswer | Error)[]> {
     const { store, settings, events } = this.#environment
-    const answers = await store.queries.submit(
-      batch.map(({ query }) => query),
-      settings.limits,
-    )
+    let answers: readonly SubmitAnswer[]
+    try {
+      answers = await store.queries.submit(
+        batch.map(({ query }) => query),
+        settings.limits,
+      )
+    } catch (error) {
+      // What the store refuses as a defect is one of them: it harms no other.
+      if (batch.length === 1 || !(error instanceof LensError) || error.code !== 'INTERNAL') throw error
+      const single = (submission: Submission) => this.#submitBatch([submission]).then(([answer]) => answer ?? error)
+      return Promise.all(batch.map(submission => single(submission).catch((failure: Error) => failure)))
+    }
     const committed = batch.flatMap(({ live }, index) =>
       live && !live.detached && answers[index]?.kind === 'accepted' ? [live.accepted()] : [],
     )
@@ -161,9 +168,9 @@ export class QueryHost {
     }
   }
 
-  #refused(live: LiveQuery, answer: Exclude<StepAnswer, { kind: 'committed' }>): void {
+  #refused(live: LiveQuery, refusal: Refusal): void {
     const { logger, clock } = this.#environment
-    switch (answer.kind) {
+    switch (refusal.kind) {
       case 'cancel-requested':
         live.cancelRequested = true
         this.#rollBack(live)
@@ -181,6 +188,22 @@ export class QueryHost {
         logger.warn({ handle: live.handle, epoch: live.epoch }, 'a write was refused: the query is owned elsewhere')
         this.#drop(live)
         return
+      case 'unwritable':
+        this.#drop(live)
+        this.#unreadable.add(live.handle)
+        void this.#failUnwritable(live.handle)
+        return
+    }
+  }
+
+  async #failUnwritable(handle: string): Promise<void> {
+    const { store, logger, membership } = this.#environment
+    try {
+      const [row] = await store.queries.read([handle])
+      if (row && !row.finished && row.ownerIncarnation === membership.incarnation())
+        await this.#failUnreadable(row, 'the store refuses its next state')
+    } catch (error) {
+      logger.error({ err: error, handle }, 'a query whose steps cannot be written could not be failed')
     }
   }
 

@@ -10,17 +10,21 @@
  * commit whose answer was lost is recognised by the ids of its transitions.
  */
 import { type Backoff, backoffDelayMs } from '../async/index.ts'
+import { LensError } from '../domain/index.ts'
 import type { StepAnswer } from '../store/index.ts'
 import type { ActorEnvironment, CommittedStep } from './environment.ts'
 import type { Flight, LiveQuery } from './live-query.ts'
 
 const storeBackoff: Backoff = { firstMs: 25, limitMs: 250 }
 
+/** Why steps were not accepted. `unwritable`: the store will never take them. */
+export type Refusal = Exclude<StepAnswer, { kind: 'committed' }> | { readonly kind: 'unwritable' }
+
 export interface JournalListener {
   /** Steps of one query are durable. */
   landed(live: LiveQuery, flight: Flight): void
   /** They were not accepted. */
-  refused(live: LiveQuery, answer: Exclude<StepAnswer, { kind: 'committed' }>): void
+  refused(live: LiveQuery, refusal: Refusal): void
 }
 
 export class Journal {
@@ -77,42 +81,59 @@ export class Journal {
   }
 
   async #fly(passengers: [LiveQuery, Flight][]): Promise<void> {
-    const { store, settings, clock, random, logger, events } = this.#environment
-    let aboard = passengers
+    const answers = await this.#commit(passengers)
+    const aboard = passengers.filter(([live], index) => answers[index] !== null && !live.detached)
+    const answerOf = new Map(passengers.map(([live], index) => [live, answers[index]]))
+    const committed: CommittedStep[] = []
+    for (const [live, flight] of aboard)
+      if (answerOf.get(live)?.kind === 'committed') committed.push(...live.landed(flight))
+    // Frames first, so that whoever is woken by an effect finds them published.
+    if (committed.length > 0) this.#environment.events.committed(committed)
+    for (const [live, flight] of aboard) {
+      const answer = answerOf.get(live) as Refusal | { kind: 'committed' }
+      if (answer.kind === 'committed') this.#listener.landed(live, flight)
+      else this.#listener.refused(live, answer)
+      if (!live.detached && live.hasSteps && !live.flying) this.add(live)
+    }
+  }
+
+  /** Null: it left this node meanwhile, or the journal was stopped. */
+  async #commit(passengers: readonly [LiveQuery, Flight][]): Promise<(StepAnswer | Refusal | null)[]> {
+    const { store, settings, clock, random, logger } = this.#environment
     for (let attempt = 0; ; attempt++) {
-      let answers: readonly StepAnswer[]
+      const aboard = passengers.filter(([live]) => !live.detached)
+      if (this.#stopped || aboard.length === 0) return passengers.map(() => null)
       try {
-        answers = await store.queries.commit(
-          aboard.map(([, flight]) => flight.group),
+        const answers = await store.queries.commit(
+          aboard.map(([, { group }]) => group),
           settings.limits,
         )
+        const answerOf = new Map(aboard.map(([live], index) => [live, answers[index] as StepAnswer]))
+        return passengers.map(([live]) => answerOf.get(live) ?? null)
       } catch (error) {
+        if (!isUnavailable(error)) {
+          // One of them cannot be written at all: it is found, and harms no other.
+          if (passengers.length > 1)
+            return (await Promise.all(passengers.map(passenger => this.#commit([passenger])))).map(
+              ([answer]) => answer ?? null,
+            )
+          logger.error(
+            { err: error, handle: passengers[0]?.[0].handle },
+            'journal: the store refuses the steps of a query',
+          )
+          return [{ kind: 'unwritable' }]
+        }
         // Nobody has been told anything yet: the same steps again, for as long as this node owns them.
         logger.warn(
           { err: error, queries: aboard.length, attempt },
           'journal: the store did not take a commit, trying again',
         )
         await clock.sleep(backoffDelayMs(storeBackoff, attempt, random))
-        aboard = aboard.filter(([live]) => !live.detached)
-        if (this.#stopped || aboard.length === 0) return
-        continue
       }
-      const committed: CommittedStep[] = []
-      aboard.forEach(([live, flight], index) => {
-        const answer = answers[index] as StepAnswer
-        if (live.detached) return
-        if (answer.kind === 'committed') committed.push(...live.landed(flight))
-      })
-      // Frames first, so that whoever is woken by an effect finds them published.
-      if (committed.length > 0) events.committed(committed)
-      aboard.forEach(([live, flight], index) => {
-        const answer = answers[index] as StepAnswer
-        if (live.detached) return
-        if (answer.kind === 'committed') this.#listener.landed(live, flight)
-        else this.#listener.refused(live, answer)
-        if (!live.detached && live.hasSteps && !live.flying) this.add(live)
-      })
-      return
     }
   }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof LensError && error.code === 'STORE_UNAVAILABLE'
 }
