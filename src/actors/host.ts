@@ -2,35 +2,28 @@
  * The actors alive on this node: one for every unfinished query that it owns. Submits, rehydrates, hands over, abandons.
  * What is alive here is compared with the rows that this incarnation owns by `look`, on every hint and once per lease.
  */
-import { Batcher, deferred } from '../async/index.ts'
+import { Batcher } from '../async/index.ts'
 import {
   checkSnapshot,
   holdsSlot,
   LensError,
-  type QueryContext,
-  type QueryInput,
   type QueryMachine,
-  queryMachineVersion,
-  replay,
   type StoredSnapshot,
   statusOf,
 } from '../domain/index.ts'
-import type { NewQuery, OwnedQuery, QueryRow, QuerySpecificationRow, StepGroup, SubmitAnswer } from '../store/index.ts'
+import type { NewQuery, OwnedQuery, QueryRow, QuerySpecificationRow, SubmitAnswer } from '../store/index.ts'
+import { Departure, type Target } from './departure.ts'
 import { bindEffects } from './effects/index.ts'
-import { type ActorEnvironment, isoNow } from './environment.ts'
+import type { ActorEnvironment } from './environment.ts'
 import { Journal, type Refusal } from './journal.ts'
 import { Lanes } from './lanes.ts'
 import { type Flight, LiveQuery } from './live-query.ts'
+import { Restoration } from './restoration.ts'
 
 /** `live` null: the row goes to another member. */
 interface Submission {
   readonly query: NewQuery
   readonly live: LiveQuery | null
-}
-
-export interface Target {
-  readonly incarnation: string
-  readonly node: string
 }
 
 const submissionsInOneCommitMax = 64
@@ -45,23 +38,25 @@ export class QueryHost {
   readonly #machine: QueryMachine
   readonly #journal: Journal
   readonly #lives = new Map<string, LiveQuery>()
+  readonly #departure: Departure
+  readonly #restoration: Restoration
   readonly #submissions: Batcher<Submission, SubmitAnswer>
   /** Restorations that failed for a passing reason, by handle. */
   readonly #unreadable = new Set<string>()
   #looking: Promise<void> | null = null
   #lookAgain = false
-  #draining: (() => readonly Target[]) | null = null
-  #turn = 0
 
   constructor(environment: ActorEnvironment, budget: (engine: string, lane: 'light' | 'heavy') => number) {
     this.#environment = environment
     this.lanes = new Lanes(budget)
+    this.#departure = new Departure(environment, () => [...this.#lives.values()])
+    this.#restoration = new Restoration(environment)
     this.#machine = bindEffects({
       environment,
       lanes: this.lanes,
       find: handle => this.#lives.get(handle),
       fenced: live => this.#refused(live, { kind: 'fenced' }),
-      handOverTarget: () => this.#nextTarget(),
+      handOverTarget: () => this.#departure.nextTarget(),
     })
     this.#journal = new Journal(environment, {
       landed: (live, flight) => this.#landed(live, flight),
@@ -99,7 +94,7 @@ export class QueryHost {
     const live = LiveQuery.submitted(this.#environment, this.#machine, specification, this.#journal.add)
     this.#lives.set(live.handle, live)
     live.start()
-    const target = this.#nextTarget() ?? { incarnation: membership.incarnation(), node: membership.nodeId }
+    const target = this.#departure.nextTarget() ?? { incarnation: membership.incarnation(), node: membership.nodeId }
     live.send({ type: 'SUBMITTED', node: target.node })
     const { transition, snapshot } = live.submission()
     const query: NewQuery = {
@@ -191,19 +186,8 @@ export class QueryHost {
       case 'unwritable':
         this.#drop(live)
         this.#unreadable.add(live.handle)
-        void this.#failUnwritable(live.handle)
+        void this.#restoration.failUnwritable(live.handle)
         return
-    }
-  }
-
-  async #failUnwritable(handle: string): Promise<void> {
-    const { store, logger, membership } = this.#environment
-    try {
-      const [row] = await store.queries.read([handle])
-      if (row && !row.finished && row.ownerIncarnation === membership.incarnation())
-        await this.#failUnreadable(row, 'the store refuses its next state')
-    } catch (error) {
-      logger.error({ err: error, handle }, 'a query whose steps cannot be written could not be failed')
     }
   }
 
@@ -303,7 +287,7 @@ export class QueryHost {
         continue
       }
       const reason = check.ok ? this.#revive(row, check.snapshot) : check.reason
-      if (reason !== null) await this.#failUnreadable(row, reason)
+      if (reason !== null) await this.#restoration.fail(row, reason)
     }
   }
 
@@ -323,71 +307,6 @@ export class QueryHost {
     }
   }
 
-  /** One bad row harms nothing else: it is failed with its reason, by two steps of their own. */
-  async #failUnreadable(row: QueryRow, reason: string): Promise<void> {
-    const { store, settings, membership, random, logger, events } = this.#environment
-    logger.error({ handle: row.handle, reason }, 'a query cannot be restored')
-    const at = isoNow(this.#environment)
-    const message = `Its state could not be restored: ${reason}.`
-    const base = unreadableContext(row)
-    const failing: QueryContext = { ...base, version: row.version + 1, error: { code: 'RECOVERY_FAILED', message } }
-    const failed: QueryContext = { ...failing, version: row.version + 2, finishedAt: at }
-    const record = {
-      handle: row.handle,
-      epoch: row.epoch,
-      machineVersion: queryMachineVersion,
-      node: membership.nodeId,
-    }
-    const snapshot: StoredSnapshot = { machineVersion: queryMachineVersion, value: 'FAILED', context: failed }
-    const group: StepGroup = {
-      handle: row.handle,
-      fromVersion: row.version,
-      epoch: row.epoch,
-      transitions: [
-        {
-          ...record,
-          id: random.uuid(),
-          version: failing.version,
-          event: {
-            type: 'ATTEMPT_FAILED',
-            kind: 'statement',
-            code: 'RECOVERY_FAILED',
-            message,
-            node: membership.nodeId,
-            retryAt: null,
-            at,
-          },
-          from: row.status,
-          to: 'FAILING',
-        },
-        {
-          ...record,
-          id: random.uuid(),
-          version: failed.version,
-          event: { type: 'GAVE_UP', at },
-          from: 'FAILING',
-          to: 'FAILED',
-        },
-      ],
-      snapshot,
-      status: 'FAILED',
-      outcome: 'FAILED',
-      launches: false,
-      finishes: true,
-    }
-    const [answer] = await store.queries.commit([group], settings.limits)
-    if (answer?.kind !== 'committed') return
-    events.committed([
-      {
-        specification: row,
-        event: 'ATTEMPT_FAILED',
-        epoch: row.epoch,
-        snapshot: { ...snapshot, value: 'FAILING', context: failing },
-      },
-      { specification: row, event: 'GAVE_UP', epoch: row.epoch, snapshot },
-    ])
-  }
-
   // ------------------------------------------------------------ leaving
 
   /** Fenced: stops every actor without writing, and ends on the engines what this node ran. */
@@ -402,57 +321,14 @@ export class QueryHost {
     await Promise.allSettled(runs)
   }
 
-  /** True between the beginning of a drain and the end of the process. */
   get draining(): boolean {
-    return this.#draining !== null
+    return this.#departure.begun
   }
 
-  /**
-   * Hands everything over: what waits at once, what can be reattached too; the rest is waited for up to `graceMs`, then
-   * stopped at its engine and handed over. Synchronous queries without a key are ended: nobody can come back for them.
-   */
-  async handOver(targets: () => readonly Target[], graceMs: number): Promise<void> {
-    const { clock } = this.#environment
-    this.#draining = targets
+  /** See `Departure`. */
+  handOver(targets: () => readonly Target[], graceMs: number): Promise<void> {
     this.lanes.serve(false)
-    const stopAt = clock.monotonic() + graceMs
-    for (const live of [...this.#lives.values()]) this.#leaveQueue(live)
-    for (let stopping = false; this.#lives.size > 0; ) {
-      if (!stopping && clock.monotonic() >= stopAt) {
-        stopping = true
-        for (const live of [...this.#lives.values()]) live.send({ type: 'STOP_REQUESTED', reason: 'hand-over' })
-      }
-      // Nobody to give them to: their rows wait for whoever starts next.
-      if (targets().length === 0 && [...this.#lives.values()].every(live => live.status === 'QUEUED' && !live.hasSteps))
-        return
-      const wake = deferred()
-      const cancel = clock.after(stopping ? 100 : Math.min(100, Math.max(1, stopAt - clock.monotonic())), () =>
-        wake.resolve(),
-      )
-      const [first] = this.#lives.values()
-      await Promise.race([wake.promise, first ? first.gone.promise : wake.promise])
-      cancel()
-      for (const live of [...this.#lives.values()]) this.#leaveQueue(live)
-    }
-  }
-
-  #leaveQueue(live: LiveQuery): void {
-    if (live.committed === null || live.handingOver) return
-    const { mode, idempotencyKey } = live.specification
-    if (mode === 'sync' && idempotencyKey === null && live.status !== 'EXECUTED') {
-      live.send({ type: 'STOP_REQUESTED', reason: 'abandoned' })
-      return
-    }
-    const reattachable =
-      live.status === 'RUNNING' && this.#environment.engines.choose(live.context.engine)?.capabilities.reattach
-    if (live.status !== 'QUEUED' && !reattachable) return
-    const target = this.#nextTarget()
-    if (target) live.handOver(target)
-  }
-
-  #nextTarget(): Target | null {
-    const targets = this.#draining?.() ?? []
-    return targets.length === 0 ? null : (targets[this.#turn++ % targets.length] as Target)
+    return this.#departure.handOver(targets, graceMs)
   }
 
   // ------------------------------------------------------------ facts
@@ -470,18 +346,5 @@ export class QueryHost {
 
   stop(): void {
     this.#journal.stop()
-  }
-}
-
-/** What is still known of a query whose snapshot cannot be read: what stands in its columns. */
-function unreadableContext(row: QueryRow): QueryContext {
-  const input: QueryInput = { handle: row.handle, lane: row.lane, engine: row.engine }
-  const [first] = replay(input, [{ type: 'SUBMITTED', node: row.ownerNode, at: row.submittedAt }])
-  if (!first) throw new Error('the replay of a submission gives a state')
-  return {
-    ...first.context,
-    owner: { node: row.ownerNode, epoch: row.epoch },
-    attempt: row.attempt,
-    version: row.version,
   }
 }

@@ -1,5 +1,6 @@
+export type { Target } from './departure.ts'
 export type { ActorEnvironment, ActorEvents, ActorSettings, CommittedStep, Membership } from './environment.ts'
-export { QueryHost, type Target } from './host.ts'
+export { QueryHost } from './host.ts'
 export { laneKey } from './lanes.ts'
 export { DetachedError, type LiveQuery } from './live-query.ts'
 export { SessionHost, type SessionHostOptions } from './session-host.ts'

@@ -1,0 +1,76 @@
+/**
+ * A node's leaving, as its queries see it: what waits is given to other members at once, what can be reattached too; the rest
+ * may end for a while, is then stopped at its engine, and is given away from QUEUED. Synchronous queries without a key are
+ * ended: nobody can come back for them.
+ */
+import { deferred } from '../async/index.ts'
+import type { ActorEnvironment } from './environment.ts'
+import type { LiveQuery } from './live-query.ts'
+
+export interface Target {
+  readonly incarnation: string
+  readonly node: string
+}
+
+/** How often members and states are looked at again while something is left. */
+const lookMs = 100
+
+export class Departure {
+  readonly #environment: ActorEnvironment
+  readonly #lives: () => LiveQuery[]
+  #targets: (() => readonly Target[]) | null = null
+  #turn = 0
+
+  constructor(environment: ActorEnvironment, lives: () => LiveQuery[]) {
+    this.#environment = environment
+    this.#lives = lives
+  }
+
+  get begun(): boolean {
+    return this.#targets !== null
+  }
+
+  /** Who is given the next query; null while this node stays, or when nobody else is there. */
+  nextTarget(): Target | null {
+    const targets = this.#targets?.() ?? []
+    return targets.length === 0 ? null : (targets[this.#turn++ % targets.length] as Target)
+  }
+
+  /** Resolves when nothing is left here, or when what is left can be given to nobody: its rows wait for who starts next. */
+  async handOver(targets: () => readonly Target[], graceMs: number): Promise<void> {
+    const { clock } = this.#environment
+    this.#targets = targets
+    const stopAt = clock.monotonic() + graceMs
+    let stopping = false
+    for (;;) {
+      if (!stopping && clock.monotonic() >= stopAt) {
+        stopping = true
+        for (const live of this.#lives()) live.send({ type: 'STOP_REQUESTED', reason: 'hand-over' })
+      }
+      for (const live of this.#lives()) this.#giveAway(live)
+      const left = this.#lives()
+      if (left.length === 0) return
+      if (targets().length === 0 && left.every(live => live.status === 'QUEUED' && !live.hasSteps)) return
+      const look = deferred()
+      const cancel = clock.after(
+        stopping ? lookMs : Math.min(lookMs, Math.max(1, stopAt - clock.monotonic())),
+        look.resolve,
+      )
+      await Promise.race([look.promise, left[0]?.gone.promise])
+      cancel()
+    }
+  }
+
+  #giveAway(live: LiveQuery): void {
+    if (live.committed === null || live.handingOver) return
+    const { mode, idempotencyKey } = live.specification
+    if (mode === 'sync' && idempotencyKey === null && live.status !== 'EXECUTED') {
+      live.send({ type: 'STOP_REQUESTED', reason: 'abandoned' })
+      return
+    }
+    const driver = this.#environment.engines.choose(live.context.engine)
+    if (live.status !== 'QUEUED' && !(live.status === 'RUNNING' && driver?.capabilities.reattach)) return
+    const target = this.nextTarget()
+    if (target) live.handOver(target)
+  }
+}
