@@ -145,7 +145,7 @@ export async function startMember(t: Teardown, given: MemberOptions): Promise<Me
     drainGraceMs: 1000,
   }
   const { attemptMs } = periodsOf(settings)
-  const leaseOptions = { url, timeoutMs: attemptMs, attemptMs }
+  const leaseOptions = { url, attemptMs }
   const lease = given.breakable
     ? new LocalHeartbeat({
         open: async () => breakable(await openLeaseStore(leaseOptions), faults),
