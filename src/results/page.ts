@@ -3,7 +3,7 @@
  * it is, and opened only to be read.
  */
 import { promisify } from 'node:util'
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
+import { constants, zstdCompress, zstdDecompress, zstdDecompressSync } from 'node:zlib'
 import type { WireValue } from '../domain/index.ts'
 import type { RowBatch } from '../engines/index.ts'
 
@@ -11,6 +11,8 @@ const compress = promisify(zstdCompress)
 const decompress = promisify(zstdDecompress)
 const lineFeed = 10
 const chunkBytesMin = 1024
+/** Up to here, opening takes less time than the way to another thread. */
+const smallBytes = 16 * 1024
 
 /** For engines whose rows arrive as values. */
 export async function encodePage(rows: readonly (readonly WireValue[])[]): Promise<RowBatch> {
@@ -23,8 +25,9 @@ export async function encodePage(rows: readonly (readonly WireValue[])[]): Promi
  * The lines of a page, UTF-8, each with its line feed. `bytes` is their size as the page tells it: room for all of it at once
  * spares a turn through the thread pool for every 16 KiB.
  */
-export function decodePage(data: Uint8Array, bytes: number): Promise<Buffer> {
-  return decompress(data, { chunkSize: Math.max(chunkBytesMin, bytes + 1) })
+export async function decodePage(data: Uint8Array, bytes: number): Promise<Buffer> {
+  const options = { chunkSize: Math.max(chunkBytesMin, bytes + 1) }
+  return bytes <= smallBytes ? zstdDecompressSync(data, options) : decompress(data, options)
 }
 
 /** Where line `row` of the text begins; the text's length when there are fewer. */

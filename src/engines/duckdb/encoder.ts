@@ -3,7 +3,7 @@
  * while the next batch is being written.
  */
 import { promisify } from 'node:util'
-import { constants, zstdCompress } from 'node:zlib'
+import { constants, zstdCompress, zstdCompressSync } from 'node:zlib'
 import type { DuckDBDataChunk, DuckDBType } from '@duckdb/node-api'
 import duckdb from '@duckdb/node-bindings'
 import type { RowBatch } from '../contract.ts'
@@ -16,6 +16,8 @@ const level1 = { [constants.ZSTD_c_compressionLevel]: 1 }
 /** A batch is closed with the row that reaches this size, as JSON text. */
 export const batchBytes = 1024 * 1024
 const slackBytes = 64 * 1024
+/** Up to here, compressing takes less time than the way to another thread. */
+const smallBytes = 16 * 1024
 
 export class RowEncoder {
   readonly #sink = new TextSink(slackBytes)
@@ -78,6 +80,8 @@ export class RowEncoder {
     const text = this.#sink.take(full ? batchBytes + slackBytes : slackBytes)
     // Room for all of it at once spares a turn through the thread pool for every 16 KiB.
     const options = { params: level1, chunkSize: Math.max(1024, text.length >> 1) }
-    return compress(text, options).then(data => ({ rowCount, bytes: text.length, data }))
+    const compressing =
+      text.length <= smallBytes ? Promise.resolve(zstdCompressSync(text, options)) : compress(text, options)
+    return compressing.then(data => ({ rowCount, bytes: text.length, data }))
   }
 }
