@@ -106,11 +106,9 @@ class Node implements RunningNode {
       settings: {
         node: node.id,
         address: node.advertiseUrl,
-        secret: config.cluster.secret,
         softwareVersion: softwareVersion(),
         snapshotVersion: queryMachineVersion,
-        leaseMs: config.cluster.leaseMs,
-        heartbeatMs: config.cluster.heartbeatMs,
+        ...config.cluster,
         drainGraceMs: config.drain.graceMs,
       },
       stores: this.#store,
@@ -123,6 +121,7 @@ class Node implements RunningNode {
       random,
       log: logger.child({ part: 'cluster' }),
       count: name => countInto(this.#metrics, name),
+      queryRetentionMs: config.queries.retentionMs,
       onResultExpired: removeFiles,
       onSessionsEnded: ids => this.#gateway.sessionClosed(ids),
       onCutOff: () => {
@@ -204,7 +203,7 @@ class Node implements RunningNode {
         limits: {
           queuedPerUser: limits.queuedPerUser,
           runningPerUser: limits.runningPerUser,
-          queuedPerLane: laneConfig.light.queuedMax,
+          queuedPerLane: laneConfig.queuedMax,
         },
         resultBytesMax: limits.resultBytesMax,
         resultRetentionMs: results.retentionMs,

@@ -29,6 +29,9 @@ export function derive(tree: Tree, merge: Merge, cwd: string, sourceOf: (key: st
     fault('node.advertiseUrl', 'expected an http or https URL without path, query and user')
   } else config.node.advertiseUrl = url.origin
 
+  config.cluster.marginMs ??= Math.round(config.cluster.leaseMs / 10)
+  config.cluster.probeMs ??= Math.round(Math.min(1000, config.cluster.leaseMs / 4))
+
   config.dataDir = resolve(cwd, config.dataDir)
   config.store.url =
     config.store.url === undefined

@@ -2,7 +2,7 @@
 import { Type } from 'typebox'
 import { count, group, MiB } from './kinds.ts'
 
-export const laneSchema = (slots: number, queuedMax: number, which: string) =>
+export const laneSchema = (slots: number, which: string) =>
   group(`The ${which} lane.`, {
     slots: count(
       slots,
@@ -10,9 +10,6 @@ export const laneSchema = (slots: number, queuedMax: number, which: string) =>
       { description: `Queries of the ${which} lane that run at once in the whole cluster, per engine.` },
       100_000,
     ),
-    queuedMax: count(queuedMax, 0, {
-      description: `Queries that wait for the ${which} lane in the whole cluster; one more is refused with QUEUE_FULL. 0 = unlimited.`,
-    }),
   })
 
 export const engineSchema = group('One engine.', {

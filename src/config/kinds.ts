@@ -22,6 +22,8 @@ export const text = (value: string, notes: LeafNotes) => Type.String({ default: 
 /** A text that is made from other keys when it is not set. */
 export const derivedText = (notes: LeafNotes & { derived: string; pattern?: string; minLength?: number }) =>
   Type.String({ minLength: 1, ...notes })
+export const derivedMilliseconds = (minimum: number, maximum: number, notes: LeafNotes & { derived: string }) =>
+  Type.Integer({ minimum, maximum, unit: 'ms', ...notes })
 export const group = <Properties extends Parameters<typeof Type.Object>[0]>(
   description: string,
   properties: Properties,

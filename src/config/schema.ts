@@ -6,7 +6,7 @@
  */
 import { type Static, Type } from 'typebox'
 import { engineSchema, laneSchema } from './engine-schema.ts'
-import { bytes, count, dayMs, derivedText, group, MiB, milliseconds, text } from './kinds.ts'
+import { bytes, count, dayMs, derivedMilliseconds, derivedText, group, MiB, milliseconds, text } from './kinds.ts'
 import type { DeepReadonly } from './tree.ts'
 
 export const configSchema = group('Lens HA.', {
@@ -91,24 +91,16 @@ export const configSchema = group('Lens HA.', {
       { env: 'LENS_HEARTBEAT_MS', description: 'Time between heartbeats; less than half of `cluster.leaseMs`.' },
       300_000,
     ),
-    marginMs: milliseconds(
-      200,
-      0,
-      {
-        description: 'A node stops trusting its own lease this long before the lease ends, for clocks that run apart.',
-      },
-      60_000,
-    ),
+    marginMs: derivedMilliseconds(0, 60_000, {
+      derived: 'a tenth of `cluster.leaseMs`',
+      description: 'A node stops trusting its own lease this long before the lease ends, for clocks that run apart.',
+    }),
     peerConnectMs: milliseconds(1000, 50, { description: 'How long connecting to a peer may take.' }, 60_000),
-    probeMs: milliseconds(
-      300,
-      20,
-      {
-        description:
-          'How long the probe of a suspected node waits for an answer. A time-out proves nothing: the lease then decides.',
-      },
-      60_000,
-    ),
+    probeMs: derivedMilliseconds(20, 60_000, {
+      derived: 'a quarter of `cluster.leaseMs`, at most 1000',
+      description:
+        'How long the probe of a suspected node waits for an answer. A time-out proves nothing: the lease then decides.',
+    }),
     claimsMax: count(
       500,
       1,
@@ -118,7 +110,7 @@ export const configSchema = group('Lens HA.', {
     orphansMs: milliseconds(
       1000,
       50,
-      { description: "Period of the leader's standing search for orphans, and of its sweeps." },
+      { description: "Period of the leader's standing search for orphans; never shorter than the lease." },
       600_000,
     ),
     earlyTakeoverBanMs: milliseconds(3_600_000, 0, {
@@ -152,8 +144,12 @@ export const configSchema = group('Lens HA.', {
       { description: 'Estimated cost (rows that the operators of the plan handle) from which on a query is heavy.' },
       Number.MAX_SAFE_INTEGER,
     ),
-    light: laneSchema(32, 20_000, 'light'),
-    heavy: laneSchema(4, 5000, 'heavy'),
+    queuedMax: count(20_000, 0, {
+      description:
+        'Queries that wait for one lane in the whole cluster; one more is refused with QUEUE_FULL. 0 = unlimited.',
+    }),
+    light: laneSchema(32, 'light'),
+    heavy: laneSchema(4, 'heavy'),
   }),
   engines: Type.Record(Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' }), engineSchema, {
     description:
@@ -251,12 +247,6 @@ export const configSchema = group('Lens HA.', {
         minLength: 1,
         description: 'A folder that all nodes share, for the pages of results; in the database unless set.',
       }),
-    ),
-    pageBytes: bytes(
-      MiB,
-      4096,
-      { description: 'Size as JSON text that a stored page aims at, before compression.' },
-      64 * MiB,
     ),
   }),
   queries: group('Queries.', {

@@ -7,7 +7,7 @@ import { generatedPages } from '../../docs/generate.ts'
 import { configSchema, loadConfig, type SchemaNode, variableOf } from '../../src/config/index.ts'
 import { errorCatalogue } from '../../src/domain/errors.ts'
 import { temporaryFolder } from '../support/folders.ts'
-import { read, root } from './sources.ts'
+import { filesBelow, read, root, withoutComments } from './sources.ts'
 
 for (const [path, content] of Object.entries(generatedPages())) {
   test(`${path} is what \`npm run docs\` makes`, t => {
@@ -38,6 +38,20 @@ test('every key has a sentence, and a default that it would accept or a word on 
       t.notThrows(() => loadConfig({ makeSecret: false, env: { [variableOf(key)]: String(node.default) } }), key)
     }
   }
+})
+
+test('every key is read somewhere: a key without effect is a lie', t => {
+  const code = filesBelow('src', ['.ts'])
+    .filter(path => !path.startsWith('src/config/'))
+    .map(path => withoutComments(read(path)))
+    .join('\n')
+  const unused = [...leavesOf(configSchema as SchemaNode)].filter(
+    ([path]) => !new RegExp(`\\b${path.at(-1)}\\b`).test(code),
+  )
+  t.deepEqual(
+    unused.map(([path]) => path.join('.')).filter(key => key !== 'auth.method'),
+    [],
+  )
 })
 
 test('units come last in the names of keys', t => {

@@ -74,7 +74,6 @@ async function packed(t: ExecutionContext): Promise<string> {
 }
 
 test('packed, installed in an empty folder, and used', async t => {
-  t.timeout(600_000)
   const tarball = await packed(t)
   const folder = await temporaryFolder(t, 'stranger')
   writeFileSync(join(folder, 'package.json'), '{"private": true, "type": "module"}')
