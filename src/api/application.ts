@@ -78,6 +78,9 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
       else logger.error({ err: error, requestId: id, method, url: request.routeOptions.url }, 'a request failed')
     }
     const problem = problemOf(seen, identity().node, request.id)
+    // Fastify closes under a client that is still sending, who is reset before it reads why. Node discards the rest of the
+    // body instead, within the time that a request may take.
+    if (reply.hasHeader('connection') && reply.raw.shouldKeepAlive) reply.header('connection', 'keep-alive')
     // Written whole, so that no serializer of the route is asked for a status it does not know.
     void reply
       .code(problem.status)

@@ -247,6 +247,14 @@ test('a wrong method is told which are right', async t => {
   t.deepEqual([status, body.code, headers.get('allow')], [404, 'NOT_FOUND', 'GET, POST'])
 })
 
+test('a client that sends far too much reads why', async t => {
+  const body = Buffer.alloc(30_000_000, 0x20)
+  for (let n = 0; n < 5; n++) {
+    const { status, body: problem } = await post(body)
+    t.deepEqual([status, problem.code], [413, 'TOO_LARGE'])
+  }
+})
+
 const rawRequests: readonly (readonly [string, string, number, string])[] = [
   ['what is not HTTP', 'SSH-2.0-OpenSSH_9.2\r\n\r\n', 400, 'REQUEST_INVALID'],
   ['TLS', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n', 400, 'REQUEST_INVALID'],
