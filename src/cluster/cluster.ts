@@ -239,12 +239,12 @@ export class Cluster implements Service, ClusterPort, PeerPort {
     this.#stopping ??= Promise.resolve()
     this.#endTimers()
     this.#parts.heartbeat.act(null)
-    this.#parts.leadership.elector.stepDown('crashed')
     await Promise.all([
       this.#parts.bus.stop(),
       this.#parts.heartbeat.stop(),
       this.watch.stop(),
       this.#parts.budgets.stop(),
+      this.#parts.leadership.elector.abandon(),
     ])
   }
 

@@ -44,7 +44,7 @@ export class Elector implements Service {
   readonly #changed: Listeners<[number | null]>
   #leading: Leadership | undefined
   #seeks = false
-  #acquiring = false
+  #acquiring: Promise<boolean> | undefined
   #ending: Promise<unknown> = Promise.resolve()
   #cancelWatch: CancelTimer | undefined
 
@@ -85,9 +85,18 @@ export class Elector implements Service {
     await this.#ending
   }
 
+  /** Leads nothing any more and seeks nothing, without telling anybody. */
+  async abandon(): Promise<void> {
+    this.#seeks = false
+    this.stepDown('abandoned')
+    await this.#acquiring
+    await this.#ending
+  }
+
   /** Gives leadership away, and seeks none until `start`: a node that leaves does not lead. */
   async resign(): Promise<void> {
     this.#seeks = false
+    await this.#acquiring
     const leading = this.#leading
     if (!leading) return
     this.stepDown('resigned')
@@ -128,9 +137,16 @@ export class Elector implements Service {
     return this.#seeks && !this.#leading && !this.#acquiring && this.#options.membership.leaseValid()
   }
 
-  async #acquire(deadHolder: { incarnation: string; term: number } | null): Promise<boolean> {
+  #acquire(deadHolder: { incarnation: string; term: number } | null): Promise<boolean> {
+    const acquiring = this.#acquireNow(deadHolder).finally(() => {
+      this.#acquiring = undefined
+    })
+    this.#acquiring = acquiring
+    return acquiring
+  }
+
+  async #acquireNow(deadHolder: { incarnation: string; term: number } | null): Promise<boolean> {
     const { clock, membership, settings, periods, store, log } = this.#options
-    this.#acquiring = true
     try {
       // The duties of a term before this one have ended when they start again.
       await this.#ending
@@ -139,14 +155,17 @@ export class Elector implements Service {
       const wallMs = clock.now()
       const holder = { incarnation, node: settings.node, leaseMs: periods.leaseMs }
       const term = await store.acquireLease(holder, deadHolder)
-      if (term === null || !this.#seeks || membership.incarnation !== incarnation) return false
+      if (term === null) return false
+      if (!this.#seeks || membership.incarnation !== incarnation) {
+        // It leaves, or was fenced meanwhile: nobody shall wait for the end of this lease.
+        await store.resignLease(incarnation, term)
+        return false
+      }
       this.#lead(incarnation, term, acquiredAtMs, wallMs)
       return this.term !== null
     } catch (error) {
       log.debug({ err: error }, 'could not take the lease')
       return false
-    } finally {
-      this.#acquiring = false
     }
   }
 
