@@ -146,7 +146,13 @@ class PoolDriver implements Driver {
   #rawConnection(): Promise<PoolConnection> {
     return new Promise((resolve, reject) => {
       if (!this.#pool) return reject(Object.assign(new Error('not connected'), { fatal: true }))
-      this.#pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection)))
+      this.#pool.getConnection((error, connection) => {
+        if (error) return reject(error)
+        if (this.#pool) return resolve(connection)
+        // The pool was closed while this one was on its way: nobody else would close it.
+        connection.destroy()
+        reject(Object.assign(new Error('not connected'), { fatal: true }))
+      })
     })
   }
 
