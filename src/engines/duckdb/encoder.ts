@@ -7,8 +7,9 @@ import { constants, zstdCompress, zstdCompressSync } from 'node:zlib'
 import type { DuckDBDataChunk, DuckDBType } from '@duckdb/node-api'
 import duckdb from '@duckdb/node-bindings'
 import type { RowBatch } from '../contract.ts'
+import { type ColumnWriter, fixedBytesMax } from './column-writer.ts'
 import { TextSink } from './sink.ts'
-import { type ColumnWriter, fixedBytesMax, writerFor } from './writers.ts'
+import { writerFor } from './writers.ts'
 
 const compress = promisify(zstdCompress)
 const level1 = { [constants.ZSTD_c_compressionLevel]: 1 }
