@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -77,8 +77,11 @@ export class MySqlServer {
   #process: ChildProcess | undefined
   #ended: Promise<void> = Promise.resolve()
 
-  private constructor(program: string, folder: string, port: number) {
+  readonly #options: readonly string[]
+
+  private constructor(program: string, folder: string, port: number, options: readonly string[]) {
     this.#program = program
+    this.#options = options
     this.#folder = folder
     this.port = port
   }
@@ -88,10 +91,11 @@ export class MySqlServer {
     return `mysql://root@127.0.0.1:${this.port}`
   }
 
-  static async start(): Promise<MySqlServer> {
+  /** `options`: further ones of the server; they win over those that tests need. */
+  static async start(options: readonly string[] = []): Promise<MySqlServer> {
     const program = await requiredProgram(['mysqld', 'mariadbd'], 'mariadb-server')
     const folder = await mkdtemp(join(tmpdir(), 'lens-ha-mysql-'))
-    const server = new MySqlServer(program, folder, await freePort())
+    const server = new MySqlServer(program, folder, await freePort(), options)
     try {
       await server.#initialise()
       await server.start()
@@ -108,6 +112,7 @@ export class MySqlServer {
 
   async #initialise(): Promise<void> {
     const data = `--datadir=${this.#folder}/data`
+    await mkdir(`${this.#folder}/tmp`)
     const { stdout } = await execute(this.#program, ['--version'])
     if (stdout.includes('MariaDB')) {
       const installer = await installedProgram(['mariadb-install-db', 'mysql_install_db'])
@@ -134,12 +139,15 @@ export class MySqlServer {
         '--bind-address=127.0.0.1',
         `--socket=${this.#folder}/socket`,
         `--pid-file=${this.#folder}/pid`,
+        // Its own: a server that starts deletes what looks like its temporary tables, also those of others.
+        `--tmpdir=${this.#folder}/tmp`,
         `--log-error=${this.#folder}/error.log`,
         '--skip-name-resolve',
         '--innodb-buffer-pool-size=64M',
         // Enough for a killed process; only a machine's crash would lose something.
         '--innodb-flush-log-at-trx-commit=2',
         '--max-connections=500',
+        ...this.#options,
       ],
       { stdio: 'ignore', detached: true },
     )
