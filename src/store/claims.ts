@@ -2,6 +2,7 @@
 import { type QueryStatus, queryMachineVersion, type SlotLane } from '../domain/index.ts'
 import type { ClaimedQuery } from './contract.ts'
 import type { Database, SqlValue, Statements } from './database.ts'
+import { expression, type GuardedRow, guardedUpdate, value } from './guarded-update.ts'
 import { isLeader } from './leadership.ts'
 import { databaseNow, insertion, isoOf, selection, unselected } from './rows.ts'
 
@@ -21,11 +22,9 @@ type Moving = Record<'handle' | 'sessionId' | 'user' | 'status', string> &
 
 export class Claims {
   readonly #database: Database
-  readonly #updateSql: string
 
   constructor(database: Database) {
     this.#database = database
-    this.#updateSql = moveStatement(database)
   }
 
   async orphanOwners(): Promise<readonly { readonly incarnation: string; readonly count: number }[]> {
@@ -149,18 +148,13 @@ export class Claims {
     if (rows.length === 0) return null
     const moving = rows.map(row => unselected<Moving>(row))
     const moved = moving.map(row => ({ row, id: this.#database.random.uuid() }))
-    const count = await transaction.run(this.#updateSql, [
-      JSON.stringify(
-        moved.map(({ row, id }) => ({
-          h: row.handle,
-          e: Number(row.epoch),
-          v: Number(row.version),
-          t: id,
-          oi: target.incarnation,
-          on_: target.node,
-        })),
-      ),
-    ])
+    const update = guardedUpdate(
+      dialect,
+      q,
+      q.handle,
+      moved.map(({ row, id }) => movedRow(this.#database, row, id, target)),
+    )
+    const count = await transaction.run(update.sql, update.values)
     if (count !== moved.length) throw new Error('rows that are locked did not count')
     const { sql, values: inserted } = insertion(
       t,
@@ -202,21 +196,23 @@ function lastServedFirst(column: string): string {
  * The row and, in its snapshot, the context's version and owner. A snapshot that is no JSON, or has no such place, stays as it is:
  * its new owner will find out, and no other row suffers from it.
  */
-function moveStatement({ dialect, tables: { current: q } }: Database): string {
-  const changed = `JSON_SET(q.${q.snapshot}, '$.context.version', j.v + 1, '$.context.owner.node', j.on_, '$.context.owner.epoch', j.e + 1)`
-  const stored = dialect.besideJson(`q.${q.snapshot}`)
-  return dialect.guardedUpdate({
-    table: q,
-    columns: { h: 'id', e: 'number', v: 'number', t: 'id', oi: 'id', on_: 'label' },
-    key: [q.handle, 'h'],
-    where: [`q.${q.epoch} = j.e`, `q.${q.version} = j.v`],
+function movedRow({ dialect, tables: { current: q } }: Database, row: Moving, id: string, target: Target): GuardedRow {
+  const changed = `JSON_SET(${q.snapshot}, '$.context.version', ${q.version} + 1, '$.context.owner.node', ?, '$.context.owner.epoch', ${q.epoch} + 1)`
+  const stored = dialect.besideJson(q.snapshot)
+  return {
+    key: row.handle,
+    where: expression(`${q.epoch} = ? AND ${q.version} = ?`, Number(row.epoch), Number(row.version)),
     set: {
-      [q.snapshot]: `CASE WHEN JSON_VALID(q.${q.snapshot}) THEN COALESCE(${changed}, ${stored}) ELSE ${stored} END`,
-      [q.ownerIncarnation]: 'j.oi',
-      [q.ownerNode]: 'j.on_',
-      [q.transitionId]: 'j.t',
-      [q.version]: 'j.v + 1',
-      [q.epoch]: 'j.e + 1',
+      // First: MySQL would show it the new version and epoch otherwise.
+      [q.snapshot]: expression(
+        `CASE WHEN JSON_VALID(${q.snapshot}) THEN COALESCE(${changed}, ${stored}) ELSE ${stored} END`,
+        target.node,
+      ),
+      [q.ownerIncarnation]: value(target.incarnation),
+      [q.ownerNode]: value(target.node),
+      [q.transitionId]: value(id),
+      [q.version]: expression(`${q.version} + 1`),
+      [q.epoch]: expression(`${q.epoch} + 1`),
     },
-  })
+  }
 }

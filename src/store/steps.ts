@@ -8,7 +8,8 @@ import { holdsSlot, type Lane, type QueryStatus } from '../domain/index.ts'
 import type { NewPage, QueryLimits, StepAnswer, StepGroup, TransitionRecord } from './contract.ts'
 import { type Database, parts, type SqlValue, type Statements, Undo } from './database.ts'
 import { queryColumns } from './entities.ts'
-import { placeholders } from './names.ts'
+import { expression, type GuardedRow, guardedUpdate, value } from './guarded-update.ts'
+import { placeholders, type QueryNames } from './names.ts'
 import { type QueryProperty, transitionValues } from './query-rows.ts'
 import { databaseNow, insertion, msOrNull } from './rows.ts'
 import { applyUses, roomIn, type Use, usesOf } from './usage.ts'
@@ -37,12 +38,10 @@ interface RowState {
 
 export class Steps {
   readonly #database: Database
-  readonly #updateSql: string
   readonly #copySql: string
 
   constructor(database: Database) {
     this.#database = database
-    this.#updateSql = updateStatement(database)
     this.#copySql = copyStatement(database)
   }
 
@@ -78,7 +77,14 @@ export class Steps {
   ): Promise<Map<StepGroup, StepAnswer>> {
     const answers = new Map<StepGroup, StepAnswer>()
     const before = await this.#counted(transaction, groups, limits)
-    const found = await transaction.run(this.#updateSql, [JSON.stringify(groups.map(updateRow))])
+    const { current } = this.#database.tables
+    const update = guardedUpdate(
+      this.#database.dialect,
+      current,
+      current.handle,
+      groups.map(group => guardedRow(current, group)),
+    )
+    const found = await transaction.run(update.sql, update.values)
     let moved = groups
     if (found < groups.length) {
       for (const [group, answer] of await this.#explain(transaction, groups)) answers.set(group, answer)
@@ -233,97 +239,43 @@ function* waves(batch: readonly StepGroup[]): Generator<StepGroup[]> {
   if (wave.length > 0) yield wave
 }
 
-const updateColumns = {
-  h: 'id',
-  e: 'number',
-  v: 'number',
-  l: 'number',
-  ne: 'number',
-  nv: 'number',
-  oi: 'id',
-  on_: 'label',
-  st: 'word',
-  oc: 'word',
-  ln: 'word',
-  en: 'label',
-  at_: 'number',
-  mv: 'number',
-  sn: 'text',
-  ti: 'id',
-  la: 'number',
-  sa: 'number',
-  fa: 'number',
-  re: 'number',
-  pn: 'number',
-  pr: 'number',
-  pb: 'number',
-} as const
-
-/** Absent means null: the dialects read a JSON null in their own ways. */
-function updateRow(group: StepGroup): Partial<Record<keyof typeof updateColumns, string | number>> {
+/** The compare-and-set of one row: what must hold, and what it becomes. */
+function guardedRow(q: QueryNames, group: StepGroup): GuardedRow {
   const { snapshot, newOwner, page } = group
   const { context } = snapshot
   const last = lastOf(group)
-  return {
-    h: group.handle,
-    e: group.epoch,
-    v: group.fromVersion,
-    l: group.launches ? 1 : 0,
-    ne: newOwner ? group.epoch + 1 : group.epoch,
-    nv: last.version,
-    oi: newOwner?.incarnation,
-    on_: newOwner?.node,
-    st: group.status,
-    oc: group.outcome ?? undefined,
-    ln: context.lane,
-    en: context.engine ?? undefined,
-    at_: context.attempt,
-    mv: snapshot.machineVersion,
-    sn: JSON.stringify(snapshot),
-    ti: last.id,
-    la: msOrNull(context.launchedAt) ?? undefined,
-    sa: msOrNull(context.startedAt) ?? undefined,
-    fa: msOrNull(context.finishedAt) ?? undefined,
-    re: msOrNull(context.result?.expiresAt) ?? undefined,
-    pn: page?.page,
-    pr: page ? page.firstRow + page.rowCount : undefined,
-    pb: page?.bytes,
+  const conditions = [`${q.epoch} = ? AND ${q.version} = ?`]
+  const values: SqlValue[] = [group.epoch, group.fromVersion]
+  if (group.launches) conditions.push(`${q.cancelRequested} = 0`)
+  if (page) {
+    conditions.push(`${q.storedPages} = ?`)
+    values.push(page.page)
   }
-}
-
-function updateStatement({ dialect, tables: { current: q } }: Database): string {
-  return dialect.guardedUpdate({
-    table: q,
-    columns: updateColumns,
-    key: [q.handle, 'h'],
-    where: [
-      `q.${q.epoch} = j.e`,
-      `q.${q.version} = j.v`,
-      `(j.l = 0 OR q.${q.cancelRequested} = 0)`,
-      `(j.pn IS NULL OR q.${q.storedPages} = j.pn)`,
-    ],
+  return {
+    key: group.handle,
+    where: expression(conditions.join(' AND '), ...values),
     set: {
-      [q.status]: 'j.st',
-      [q.outcome]: 'j.oc',
-      [q.version]: 'j.nv',
-      [q.epoch]: 'j.ne',
-      [q.ownerIncarnation]: `COALESCE(j.oi, q.${q.ownerIncarnation})`,
-      [q.ownerNode]: `COALESCE(j.on_, q.${q.ownerNode})`,
-      [q.lane]: 'j.ln',
-      [q.engine]: 'j.en',
-      [q.attempt]: 'j.at_',
-      [q.machineVersion]: 'j.mv',
-      [q.snapshot]: 'j.sn',
-      [q.transitionId]: 'j.ti',
-      [q.launchedAt]: 'j.la',
-      [q.startedAt]: 'j.sa',
-      [q.finishedAt]: 'j.fa',
-      [q.resultExpiresAt]: 'j.re',
-      [q.storedRows]: `COALESCE(j.pr, q.${q.storedRows})`,
-      [q.storedBytes]: `q.${q.storedBytes} + COALESCE(j.pb, 0)`,
-      [q.storedPages]: `COALESCE(j.pn + 1, q.${q.storedPages})`,
+      [q.status]: value(group.status),
+      [q.outcome]: value(group.outcome),
+      [q.version]: value(last.version),
+      [q.epoch]: newOwner ? value(group.epoch + 1) : expression(q.epoch),
+      [q.ownerIncarnation]: newOwner ? value(newOwner.incarnation) : expression(q.ownerIncarnation),
+      [q.ownerNode]: newOwner ? value(newOwner.node) : expression(q.ownerNode),
+      [q.lane]: value(context.lane),
+      [q.engine]: value(context.engine),
+      [q.attempt]: value(context.attempt),
+      [q.machineVersion]: value(snapshot.machineVersion),
+      [q.snapshot]: value(JSON.stringify(snapshot)),
+      [q.transitionId]: value(last.id),
+      [q.launchedAt]: value(msOrNull(context.launchedAt)),
+      [q.startedAt]: value(msOrNull(context.startedAt)),
+      [q.finishedAt]: value(msOrNull(context.finishedAt)),
+      [q.resultExpiresAt]: value(msOrNull(context.result?.expiresAt)),
+      [q.storedRows]: page ? value(page.firstRow + page.rowCount) : expression(q.storedRows),
+      [q.storedBytes]: page ? expression(`${q.storedBytes} + ?`, page.bytes) : expression(q.storedBytes),
+      [q.storedPages]: page ? value(page.page + 1) : expression(q.storedPages),
     },
-  })
+  }
 }
 
 /** `INSERT INTO finished_query SELECT … FROM current_query`; what has pages gets the time of their deletion. */
