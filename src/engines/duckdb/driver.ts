@@ -43,7 +43,7 @@ const restartBackoff: Backoff = { firstMs: 50, limitMs: 5_000 }
 /** A process that lived this long starts the back-off anew. */
 const soundAfterMs = 10_000
 /** A statement that comes while the process is being replaced waits this long. */
-const patienceMs = 5_000
+const patienceMs = 15_000
 
 export class DuckDbDriver implements EngineDriver {
   readonly name: string
