@@ -182,7 +182,7 @@ test('query --detach, rows, queries, cancel', async t => {
 
 test('Ctrl-C cancels the query and gives 130', async t => {
   const name = `interrupted-${process.pid}`
-  const command = start(t, ['query', endlessSql, '--watch', '--name', name], {
+  const command = start(t, ['query', endlessSql, '--watch', '--name', name, '--deadline', '60000'], {
     env: { LENS_SERVER: t.context.node.url, LENS_USER: 'ada' },
   })
   await command.until('RUNNING', ({ err }) => /-> RUNNING/.test(err))

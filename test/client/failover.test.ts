@@ -105,7 +105,7 @@ test.serial('JSON lines resume on another node where they broke; CSV says that i
     text += decoder.decode(chunk, { stream: true })
     const lines = text.split('\n')
     text = lines.pop() ?? ''
-    for (const line of lines) numbers.push(Number(/\d+/.exec(line)?.[0]))
+    for (const line of lines) numbers.push(JSON.parse(line).i ?? JSON.parse(line)[0])
     if (!killed) {
       killed = true
       await nodeOf(client, nodes).kill()

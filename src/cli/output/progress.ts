@@ -43,7 +43,7 @@ export function changeLine(before: QueryView | null, query: QueryView): string {
   const lastFailure = query.failedAttempts.at(-1)
   const failedNow = lastFailure && query.failedAttempts.length > (before?.failedAttempts.length ?? 0)
   const reason = failedNow ? `  (attempt ${lastFailure.attempt}: ${lastFailure.code})` : ''
-  return `v${String(query.version).padEnd(3)} ${step.padEnd(24)}  ${query.owner.node}, epoch ${query.owner.epoch}${reason}\n`
+  return `v${String(query.version).padEnd(3)} ${step.padEnd(31)}  ${query.owner.node}, epoch ${query.owner.epoch}${reason}\n`
 }
 
 /** A transition that leaves the status as it is: another owner, or the estimate. */
