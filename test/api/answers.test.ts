@@ -167,7 +167,12 @@ test.serial('queries and their rows', async t => {
     in: { handle },
     headers: { accept: 'image/png' },
   })
-
+  await call(t, 'GET', '/api/v1/queries/{handle}/results', 400, {
+    token,
+    in: { handle },
+    query: 'limit=1',
+    headers: { accept: 'text/csv' },
+  })
   const { body: unchanged } = await call(t, 'DELETE', '/api/v1/queries/{handle}', 200, { token, in: { handle } })
   t.is(unchanged.version, query.version)
   await call(t, 'DELETE', '/api/v1/queries/{handle}/results', 204, { token, in: { handle } })

@@ -65,11 +65,11 @@ test('closeIdle leaves a connection alone on which a request is under way', asyn
   const answer = get('/slow')
   await arrived
   connections.closeListener()
-  connections.closeIdle()
+  await connections.closeIdle()
   t.is(connections.open, 1)
   gate.resolve()
   t.is((await answer).text, '/slow')
-  connections.closeIdle()
+  await connections.closeIdle()
   t.true(await connections.untilClosed(60_000))
   t.is(connections.open, 0)
 })

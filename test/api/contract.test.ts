@@ -45,7 +45,7 @@ test.before(async () => {
       random: systemRandom,
     },
     new Origins(config),
-    { starting: () => null, leaving: () => false },
+    { starting: () => null, untilStarted: async () => null, leaving: () => false },
   )
   document = application.swagger() as unknown as OpenApi
 })

@@ -147,7 +147,12 @@ test('a wrong token is SESSION_INVALID: as an answer to the upgrade, or as a fra
     [{ origin: 'https://evil.example' }, 403, 'FORBIDDEN'],
   ] as const) {
     const socket = new WebSocket(`${node.url.replace('http', 'ws')}/api/v1/stream`, { headers })
-    const [, response] = await once(socket, 'unexpected-response')
+    const opened = once(socket, 'open').then(() => {
+      socket.terminate()
+      throw new Error(`${JSON.stringify(headers)} was let in`)
+    })
+    const [, response] = await Promise.race([once(socket, 'unexpected-response'), opened])
+    opened.catch(() => {})
     const chunks = await response.toArray()
     t.deepEqual([response.statusCode, JSON.parse(Buffer.concat(chunks).toString()).code], [status, code])
   }
