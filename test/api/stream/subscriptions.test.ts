@@ -11,7 +11,7 @@ const bodyBytesMax = 2_000_000
 const cluster = new TestCluster(null, {
   LENS_LIMITS_SUBSCRIPTIONS_PER_CONNECTION: '4',
   LENS_LIMITS_BODY_BYTES_MAX: String(bodyBytesMax),
-  LENS_STREAM_PING_MS: '2000',
+  LENS_STREAM_PING_MS: '5000',
   LENS_STREAM_BUFFER_BYTES_MAX: '65536',
 })
 type Node = Awaited<ReturnType<TestCluster['start']>>
