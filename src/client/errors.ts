@@ -9,6 +9,8 @@ export type ClientCode =
   | 'CLIENT_CLOSED'
   /** A download broke in a format that cannot be resumed. */
   | 'DOWNLOAD_INTERRUPTED'
+  /** The rows of a cancelled query were asked for. */
+  | 'CANCELED'
   /** Something answered that does not speak the wire contract. */
   | 'NOT_LENS'
 
