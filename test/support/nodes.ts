@@ -113,7 +113,7 @@ export class NodeProcess {
       ...(options.signal ? { signal: options.signal } : {}),
     })
     const text = await response.text()
-    const json = text !== '' && /json/.test(response.headers.get('content-type') ?? '')
+    const json = text !== '' && /[/+]json/.test(response.headers.get('content-type') ?? '')
     return { status: response.status, body: json ? JSON.parse(text) : text, headers: response.headers } as Answer<Body>
   }
 
@@ -191,9 +191,10 @@ export class TestCluster {
   /** Starts a node; `ready` is the caller's to await. */
   async start({ name, port, env }: NodeOptions): Promise<NodeProcess> {
     const chosen = port ?? (await freePort())
-    const child = spawn(process.execPath, [main, 'serve'], {
+    // The channel ends with this process: no node outlives a test run that was killed.
+    const child = spawn(process.execPath, [main, 'serve', '--stop-with-parent'], {
       cwd: this.#folder,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: {
         PATH: process.env.PATH,
         LENS_NODE_ID: name,
@@ -206,6 +207,7 @@ export class TestCluster {
         ...env,
       },
     })
+    child.channel?.unref()
     const node = new NodeProcess(name, chosen, child)
     this.nodes.push(node)
     return node
