@@ -28,6 +28,9 @@ export class SlotBudgets implements Service {
   #incarnation = ''
   #cancelPeriod: CancelTimer | undefined
   #cancelShrink: CancelTimer | undefined
+  #cancelWatch: CancelTimer | undefined
+  /** Somebody was refused because the lease could not be trusted: whoever waits is to be served once it can. */
+  #refused = false
   #stopped = true
 
   constructor(options: SlotBudgetsOptions) {
@@ -38,14 +41,19 @@ export class SlotBudgets implements Service {
   /** Slots of this engine's lane that this node may fill; 0 while its lease cannot be trusted. */
   budgetOf(engine: string, lane: string): number {
     const { membership } = this.#options
-    if (!membership.leaseValid() || membership.incarnation !== this.#incarnation) return 0
+    if (!membership.leaseValid() || membership.incarnation !== this.#incarnation) {
+      this.#refused = true
+      return 0
+    }
     const row = this.#rows.get(slotKey(engine, lane))
     return row ? Math.min(row.granted, row.acknowledged) : 0
   }
 
   async start(): Promise<void> {
     this.#stopped = false
-    this.#cancelPeriod ??= this.#options.clock.every(this.#options.periods.budgetsMs, () => this.hint())
+    const { clock, periods } = this.#options
+    this.#cancelPeriod ??= clock.every(periods.budgetsMs, () => this.hint())
+    this.#cancelWatch ??= clock.every(periods.heartbeatMs / 2, () => this.#serveRefused())
     this.hint()
   }
 
@@ -53,6 +61,8 @@ export class SlotBudgets implements Service {
     this.#stopped = true
     this.#cancelPeriod?.()
     this.#cancelPeriod = undefined
+    this.#cancelWatch?.()
+    this.#cancelWatch = undefined
     this.#cancelShrink?.()
     await this.#reading.idle()
   }
@@ -61,6 +71,14 @@ export class SlotBudgets implements Service {
   hint(): void {
     if (this.#stopped || !this.#options.membership.joined) return
     this.#reading.run().catch(error => this.#options.log.debug({ err: error }, 'budgets cannot be read'))
+  }
+
+  /** A lease that is good again changes no row, so no reading would tell those who wait. */
+  #serveRefused(): void {
+    const { membership, work } = this.#options
+    if (!this.#refused || !membership.leaseValid() || membership.incarnation !== this.#incarnation) return
+    this.#refused = false
+    work.budgetsChanged()
   }
 
   async #readNow(): Promise<void> {
