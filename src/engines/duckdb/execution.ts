@@ -13,6 +13,7 @@ import { EngineError, type RowBatch } from '../contract.ts'
 import type { EngineDatabase, Lease } from './database.ts'
 import { RowEncoder } from './encoder.ts'
 import { engineError, isFatal } from './failures.ts'
+import { linesToAdd, prefixed } from './guard.ts'
 import type { FromProcess, ProcessStatement } from './protocol.ts'
 import { bind, type Prepared, prepare, typeName } from './statements.ts'
 
@@ -60,11 +61,13 @@ export class Execution {
   async run(): Promise<void> {
     const { id, database, statement, send, fatal, clock } = this.#options
     let clean = false
+    let linesAdded = 0
     const stopProgress = clock.every(progressPeriodMs, () => this.#reportProgress())
     try {
       this.#lease = await database.lease()
       this.#throwIfCanceled()
       const prepared = await prepare(database, this.#lease, statement)
+      linesAdded = prepared.linesAdded
       bind(prepared.statement, statement.parameters)
       this.#throwIfCanceled()
       send({ type: 'started', id })
@@ -73,7 +76,7 @@ export class Execution {
       send({ type: 'ended', id, columns: this.#unsentColumns(), batch: last })
     } catch (error) {
       if (isFatal(error)) fatal()
-      const { failure, message } = engineError(error, 'run', statement.sql)
+      const { failure, message } = engineError(error, 'run', statement.sql, linesAdded)
       if (this.#canceled) send({ type: 'failed', id, failure: 'canceled', message: 'The statement was cancelled.' })
       else send({ type: 'failed', id, failure, message })
     } finally {
@@ -125,10 +128,15 @@ export class Execution {
   async #fail({ guarded }: Prepared): Promise<never> {
     const { statement } = this.#options
     const lease = this.#lease as Lease
-    const again = await lease.connection.prepare(`EXPLAIN ANALYZE ${guarded.selectSql}`)
+    const text = prefixed('EXPLAIN ANALYZE', guarded)
+    const again = await lease.connection.prepare(text)
     bind(again, statement.parameters)
     this.#throwIfCanceled()
-    await again.run()
+    try {
+      await again.run()
+    } catch (error) {
+      throw engineError(error, 'run', statement.sql, linesToAdd(text, guarded))
+    }
     throw new EngineError(
       'failed',
       'The statement failed while its rows were read, and did not fail when it was repeated.',

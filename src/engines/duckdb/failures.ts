@@ -10,14 +10,18 @@ export function isFatal(error: unknown): boolean {
   return /^FATAL Error|database has been invalidated/i.test(messageOf(error))
 }
 
-/** `phase` says how far the statement had come. */
-export function engineError(error: unknown, phase: 'prepare' | 'run', sql: string): EngineError {
+/** `phase` says how far the statement had come; `linesAdded` turns DuckDB's line numbers into those of `sql`. */
+export function engineError(error: unknown, phase: 'prepare' | 'run', sql: string, linesAdded = 0): EngineError {
   if (error instanceof EngineError) return error
   const message = messageOf(error)
   const exhausted = /^(?:Out of Memory|IO|INTERNAL|FATAL|INTERRUPT)\b/i.test(message)
   const failure: EngineFailure =
     (phase === 'prepare' && !exhausted) || statementErrors.test(message) ? 'sql-invalid' : 'failed'
-  return new EngineError(failure, withoutPaths(message, sql))
+  return new EngineError(failure, withoutPaths(withLines(message, linesAdded), sql))
+}
+
+function withLines(message: string, added: number): string {
+  return message.replace(/(?<=\n\nLINE )\d+(?=: )/, line => `${Number(line) + added}`)
 }
 
 /** Absolute paths that the statement itself does not contain are the server's. */

@@ -67,6 +67,21 @@ export interface GuardedStatement {
   readonly selectSql: string
   /** What may be executed: the SELECT, or an EXPLAIN of it put together anew. */
   readonly sql: string
+  /** Lines of the client's text before the one in which `selectSql` begins. */
+  readonly linesBefore: number
+}
+
+/**
+ * The SELECT of a statement under a prefix of ours. That has a line to itself: the lines that DuckDB quotes in its errors are
+ * then the client's own, and only their numbers have to be put right (`linesToAdd`).
+ */
+export function prefixed(prefix: string, { selectSql }: Pick<GuardedStatement, 'selectSql'>): string {
+  return `${prefix}\n${selectSql}`
+}
+
+/** What the number of a line in `text`, which was made of the statement, lacks to be that of the client's text. */
+export function linesToAdd(text: string, { selectSql, linesBefore }: GuardedStatement): number {
+  return text === selectSql ? 0 : linesBefore - 1
 }
 
 const rememberedMax = 1000
@@ -113,15 +128,15 @@ export class StatementGuard {
     const explain = splitExplain(sql)
     const selectSql = explain?.selectSql ?? sql
     const tree = JSON.parse(await serialize(selectSql)) as Serialized
-    if (tree.error) throw invalid(tree.error_type === 'parser' ? syntaxError(tree, selectSql) : refusal)
+    if (tree.error) throw invalid(tree.error_type === 'parser' ? syntaxError(tree, sql, selectSql) : refusal)
     const statements = tree.statements ?? []
     if (statements.length === 0) throw invalid('There is no statement in the text.')
     if (statements.length > 1) throw invalid('Several statements in one text are not allowed.')
     this.#walk(statements[0])
     // An EXPLAIN is never run as it was written: comments could hide what it explains from us and not from DuckDB.
     return explain
-      ? { kind: 'explain', selectSql, sql: explain.prefix + selectSql }
-      : { kind: 'select', selectSql, sql }
+      ? { kind: 'explain', selectSql, sql: prefixed(explain.prefix, explain), linesBefore: linesBefore(sql, selectSql) }
+      : { kind: 'select', selectSql, sql, linesBefore: 0 }
   }
 
   // A stack of its own: how deep a tree may be is the parser's business.
@@ -186,24 +201,28 @@ function splitExplain(sql: string): { prefix: string; selectSql: string } | null
     const words: readonly string[] = (options[1] ?? '').toLowerCase().match(/\w+/g) ?? []
     const format = words[words.indexOf('format') + 1] === 'json' ? 'JSON' : 'TEXT'
     const analyze = words.includes('analyze') ? 'ANALYZE, ' : ''
-    return { prefix: `EXPLAIN (${analyze}FORMAT ${format}) `, selectSql: rest.slice(options[0].length) }
+    return { prefix: `EXPLAIN (${analyze}FORMAT ${format})`, selectSql: rest.slice(options[0].length) }
   }
   const analyze = analyzeWord.exec(rest)
-  if (analyze) return { prefix: 'EXPLAIN ANALYZE ', selectSql: rest.slice(analyze[0].length) }
-  return { prefix: 'EXPLAIN ', selectSql: rest }
+  if (analyze) return { prefix: 'EXPLAIN ANALYZE', selectSql: rest.slice(analyze[0].length) }
+  return { prefix: 'EXPLAIN', selectSql: rest }
 }
 
 /** As DuckDB itself words it: the message, the line and a mark under the place. */
-function syntaxError(tree: Serialized, sql: string): string {
+function syntaxError(tree: Serialized, sql: string, selectSql: string): string {
   const message = `Parser Error: ${tree.error_message ?? 'syntax error'}`
   const offset = Number(tree.position ?? Number.NaN)
   if (!Number.isSafeInteger(offset)) return message
-  // The position counts bytes.
-  const before = Buffer.from(sql).subarray(0, offset).toString()
+  // The position counts bytes; of the SELECT, with which the client's text ends.
+  const before = sql.slice(0, sql.length - selectSql.length) + Buffer.from(selectSql).subarray(0, offset).toString()
   const lineStart = before.lastIndexOf('\n') + 1
   const line = sql.slice(lineStart).split('\n', 1)[0] ?? ''
   const label = `LINE ${before.split('\n').length}: `
   return `${message}\n\n${label}${line}\n${' '.repeat(label.length + before.length - lineStart)}^`
+}
+
+function linesBefore(sql: string, selectSql: string): number {
+  return sql.slice(0, sql.length - selectSql.length).split('\n').length - 1
 }
 
 function lower(name: unknown): string {

@@ -12,12 +12,14 @@ import type { Column, WireValue } from '../../domain/index.ts'
 import { EngineError, type EstimateAnswer, type PreparedAnswer } from '../contract.ts'
 import { type EngineDatabase, type Lease, serialize } from './database.ts'
 import { engineError } from './failures.ts'
-import type { GuardedStatement } from './guard.ts'
+import { type GuardedStatement, linesToAdd, prefixed } from './guard.ts'
 import type { ProcessStatement } from './protocol.ts'
 
 export interface Prepared {
   readonly guarded: GuardedStatement
   readonly statement: DuckDBPreparedStatement
+  /** For the line numbers in errors of `statement`. */
+  readonly linesAdded: number
 }
 
 /** Rejects with `EngineError`. `wrap` gives the text to prepare instead of the statement's own. */
@@ -28,18 +30,20 @@ export async function prepare(
   wrap: (guarded: GuardedStatement) => string = guarded => guarded.sql,
 ): Promise<Prepared> {
   checkSchema(request.database)
+  let linesAdded = 0
   try {
     const guarded = await database.guard.check(request.sql, sql => serialize(lease, sql))
     const sql = wrap(guarded)
+    linesAdded = linesToAdd(sql, guarded)
     const statement = await lease.connection.prepare(sql)
     const expected = sql === guarded.sql && guarded.kind === 'select' ? StatementType.SELECT : StatementType.EXPLAIN
     if (statement.statementType !== expected) {
       statement.destroySync()
       throw new EngineError('sql-invalid', 'Only statements that read are allowed.')
     }
-    return { guarded, statement }
+    return { guarded, statement, linesAdded }
   } catch (error) {
-    throw engineError(error, 'prepare', request.sql)
+    throw engineError(error, 'prepare', request.sql, linesAdded)
   }
 }
 
@@ -103,7 +107,7 @@ export async function estimate(
   lease: Lease,
   request: ProcessStatement,
 ): Promise<EstimateAnswer> {
-  const text = await explanation(database, lease, request, 'EXPLAIN (FORMAT JSON) ')
+  const text = await explanation(database, lease, request, 'EXPLAIN (FORMAT JSON)')
   const roots = JSON.parse(text) as readonly PlanNode[]
   let cost = 0
   const open = [...roots]
@@ -129,7 +133,7 @@ function cardinalityOf(node: PlanNode): number | null {
 }
 
 export function explain(database: EngineDatabase, lease: Lease, request: ProcessStatement): Promise<string> {
-  return explanation(database, lease, request, 'EXPLAIN ')
+  return explanation(database, lease, request, 'EXPLAIN')
 }
 
 async function explanation(
@@ -138,13 +142,13 @@ async function explanation(
   request: ProcessStatement,
   prefix: string,
 ): Promise<string> {
-  const { statement } = await prepare(database, lease, request, guarded => prefix + guarded.selectSql)
+  const { statement, linesAdded } = await prepare(database, lease, request, guarded => prefixed(prefix, guarded))
   try {
     bind(statement, request.parameters)
     const rows = await (await statement.run()).getRows()
     return rows.map(row => `${row[1]}`).join('\n')
   } catch (error) {
-    throw engineError(error, 'run', request.sql)
+    throw engineError(error, 'run', request.sql, linesAdded)
   } finally {
     statement.destroySync()
   }
