@@ -2,17 +2,7 @@
 
 import type { CommittedStep, QueryHost, SessionHost } from '../actors/index.ts'
 import type { CancelTimer, Clock, Random } from '../async/index.ts'
-import {
-  LensError,
-  type OwnershipChangeView,
-  outcomeOf,
-  type ProgressFrame,
-  type QueryEvent,
-  type QueryFrame,
-  type QueryView,
-  queryMachineVersion,
-  type TransitionView,
-} from '../domain/index.ts'
+import { LensError, type OwnershipChangeView, type ProgressFrame, type QueryFrame } from '../domain/index.ts'
 import type { Engines } from '../engines/index.ts'
 import type { Logger } from '../observability/index.ts'
 import type { ResultReader } from '../results/index.ts'
@@ -29,17 +19,17 @@ import type {
   SubscriptionListener,
   Topic,
 } from './contract.ts'
-import { decodeCursor, encodeCursor } from './cursor.ts'
 import { Feed } from './feed.ts'
 import { History } from './history.ts'
-import { Lookups, mustSee } from './lookups.ts'
+import { Lookups } from './lookups.ts'
 import type { ClusterPort, PeerPort } from './ports.ts'
 import { PreparedDesk } from './prepared-desk.ts'
-import { ResultDesk, snapshotOf } from './result-desk.ts'
+import { QueryDesk } from './query-desk.ts'
+import { ResultDesk } from './result-desk.ts'
 import { SessionDesk, viewOfSession } from './session-desk.ts'
 import type { GatewaySettings } from './settings.ts'
 import { SubmissionDesk } from './submission.ts'
-import { Views, viewOfRow, viewOfSnapshot } from './views.ts'
+import { frameOf, Views } from './views.ts'
 import { Waits } from './waits.ts'
 
 export interface GatewayOptions {
@@ -69,6 +59,7 @@ export class LensGateway implements Gateway {
   readonly #views: Views
   readonly #feed: Feed
   readonly #waits: Waits
+  readonly #queries: QueryDesk
   readonly #sessionDesk: SessionDesk
   readonly #submissions: SubmissionDesk
   readonly #resultDesk: ResultDesk
@@ -94,6 +85,19 @@ export class LensGateway implements Gateway {
       revalidateMs: settings.revalidateMs,
     })
     this.#waits = new Waits(this.#feed, clock)
+    this.#queries = new QueryDesk({
+      store,
+      host,
+      lookups: this.#lookups,
+      views: this.#views,
+      waits: this.#waits,
+      peers,
+      random,
+      nodeId,
+      databaseNow,
+      committed: steps => this.committed(steps),
+      deleteResultFiles: options.deleteResultFiles,
+    })
     this.#resultDesk = new ResultDesk(this.#lookups, this.#views, options.results, databaseNow)
     this.#sessionDesk = new SessionDesk({
       store,
@@ -105,7 +109,7 @@ export class LensGateway implements Gateway {
       tokenSecret: options.tokenSecret,
       now: () => new Date(databaseNow()).toISOString(),
       sessionClosed: ids => this.sessionClosed(ids),
-      cancelled: handles => this.#tellCancelled(handles),
+      cancelled: handles => this.#queries.tellCancelled(handles),
     })
     this.#submissions = new SubmissionDesk({
       store,
@@ -116,7 +120,7 @@ export class LensGateway implements Gateway {
       results: this.#resultDesk,
       settings,
       databaseNow,
-      cancel: (principal, handle) => this.cancel(principal, handle),
+      cancel: (principal, handle) => this.#queries.cancel(principal, handle),
     })
     this.#preparedDesk = new PreparedDesk({ store, engines, settings, submissions: this.#submissions })
     this.#topics = new ClusterTopics({
@@ -144,24 +148,10 @@ export class LensGateway implements Gateway {
 
   /** Steps are durable: subscribers here and interested peers are told. Views are made only if somebody reads them. */
   committed(steps: readonly CommittedStep[]): void {
-    const frames: QueryFrame[] = steps.map(({ specification, epoch, snapshot }) => {
-      let view: QueryView | undefined
-      return {
-        handle: specification.handle,
-        sessionId: specification.sessionId,
-        user: specification.user,
-        version: snapshot.context.version,
-        epoch,
-        get query() {
-          view ??= viewOfSnapshot(specification, snapshot)
-          return view
-        },
-      }
-    })
+    const frames = steps.map(frameOf)
     for (const [index, frame] of frames.entries()) {
-      const { snapshot, epoch, specification } = steps[index] as CommittedStep
       // What has ended is asked for next, and its actor is gone.
-      if (snapshot.context.finishedAt !== null) this.#views.keep(viewOfSnapshot(specification, snapshot), epoch)
+      if (steps[index]?.snapshot.context.finishedAt) this.#views.keep(frame.query, frame.epoch)
       else this.#views.forget(frame.handle)
     }
     this.#feed.deliver(frames)
@@ -271,114 +261,28 @@ export class LensGateway implements Gateway {
     )
   }
 
-  async query(principal: Principal, handle: string): Promise<QueryView> {
-    return this.#seen(await this.#lookups.visible(principal, handle))
+  query(principal: Principal, handle: string) {
+    return this.#queries.query(principal, handle)
   }
 
-  async poll(
-    token: string,
-    handle: string,
-    wait: { after: number; waitMs: number } | null,
-    signal: AbortSignal,
-  ): Promise<QueryView> {
-    const { principal, query } = await this.#lookups.validate(token, handle)
-    const version = mustSee(principal, query)
-    if (wait === null || version.version > wait.after || wait.waitMs <= 0) return this.#seen(version)
-    await this.#waits.until(principal, handle, view => view.version > wait.after, wait.waitMs, signal)
-    // Read again: the answer is never older than what another node has answered meanwhile.
-    return this.#seen(await this.#lookups.visible(principal, handle))
+  poll(token: string, handle: string, wait: { after: number; waitMs: number } | null, signal: AbortSignal) {
+    return this.#queries.poll(token, handle, wait, signal)
   }
 
-  async #seen(version: Parameters<Views['at']>[0]): Promise<QueryView> {
-    const view = await this.#views.at(version)
-    if (!view) throw new LensError('NOT_FOUND', 'There is no such query.')
-    return view
+  listQueries(principal: Principal, request: ListQueriesRequest) {
+    return this.#queries.list(principal, request)
   }
 
-  async listQueries(principal: Principal, request: ListQueriesRequest) {
-    const { limit, cursor, user, statuses, engine, name, from, to } = request
-    if (user !== undefined && user !== principal.user && !principal.admin)
-      throw new LensError('FORBIDDEN', "user: only admins may list other users' queries.")
-    const filter = {
-      user: user === '*' ? null : (user ?? principal.user),
-      ...(statuses && { statuses }),
-      ...(engine !== undefined && { engine }),
-      ...(name !== undefined && { name }),
-      ...(from !== undefined && { from }),
-      ...(to !== undefined && { to }),
-    }
-    const rows = await this.#options.store.queries.list(
-      filter,
-      limit + 1,
-      decodeCursor(cursor, 'submittedAt', 'handle'),
-    )
-    const page = rows.slice(0, limit)
-    const last = page.at(-1)
-    const nextCursor =
-      rows.length > limit && last ? encodeCursor({ submittedAt: last.submittedAt, handle: last.handle }) : null
-    return { queries: page.map(viewOfRow), nextCursor }
+  transitions(principal: Principal, handle: string) {
+    return this.#queries.transitions(principal, handle)
   }
 
-  async transitions(principal: Principal, handle: string): Promise<readonly TransitionView[]> {
-    await this.#lookups.visible(principal, handle)
-    const transitions = await this.#options.store.queries.transitions(handle, 0)
-    return transitions.map(({ version, event, from, to, node, epoch, at }) => ({
-      version,
-      event: event.type,
-      from,
-      to,
-      node,
-      epoch,
-      at,
-    }))
+  cancel(principal: Principal, handle: string) {
+    return this.#queries.cancel(principal, handle)
   }
 
-  /** The wish is durable before it is answered, whoever owns the query. */
-  async cancel(principal: Principal, handle: string): Promise<{ query: QueryView; finished: boolean }> {
-    const version = await this.#lookups.visible(principal, handle)
-    const requested = !version.finished && (await this.#options.store.queries.requestCancel(handle))
-    if (requested) this.#tellCancelled([handle])
-    return { query: await this.query(principal, handle), finished: !requested }
-  }
-
-  #tellCancelled(handles: readonly string[]): void {
-    this.#options.host.cancel(handles)
-    const elsewhere = handles.filter(handle => !this.#options.host.find(handle))
-    if (elsewhere.length > 0) this.#options.peers.cancelRequested(elsewhere)
-  }
-
-  /** No node owns what has ended: any may close it, by compare-and-set on its version. */
-  async dropResult(principal: Principal, handle: string): Promise<void> {
-    const { store, databaseNow, nodeId, random } = this.#options
-    const version = await this.#lookups.visible(principal, handle)
-    if (version.status === 'CLOSED') return
-    if (!version.finished)
-      throw new LensError('RESULT_NOT_READY', `The query is ${version.status}; cancel it first.`, { retryAfterMs: 500 })
-    const row = await this.#views.row(handle)
-    if (!row) throw new LensError('NOT_FOUND', 'There is no such query.')
-    const snapshot = snapshotOf(row)
-    const event: QueryEvent = { type: 'RESULT_DROPPED', at: new Date(databaseNow()).toISOString() }
-    const outcome = row.outcome ?? outcomeOf(row.status, snapshot.context) ?? 'FAILED'
-    const context = { ...snapshot.context, version: row.version + 1, result: null, plan: null, pages: 0 }
-    const dropped = { machineVersion: queryMachineVersion, value: 'CLOSED', context }
-    const record = {
-      id: random.uuid(),
-      handle,
-      version: row.version + 1,
-      epoch: row.epoch,
-      machineVersion: queryMachineVersion,
-      node: nodeId,
-      event,
-      from: row.status,
-      to: 'CLOSED' as const,
-    }
-    if (!(await store.queries.dropResult(record, dropped, outcome))) {
-      const now = await this.#lookups.version(handle)
-      if (now?.status === 'CLOSED') return
-      throw new LensError('CONFLICT', 'The query changed meanwhile.', { retryable: true })
-    }
-    this.committed([{ specification: row, event: 'RESULT_DROPPED', epoch: row.epoch, snapshot: dropped }])
-    await this.#options.deleteResultFiles(handle)
+  dropResult(principal: Principal, handle: string) {
+    return this.#queries.dropResult(principal, handle)
   }
 
   rows(principal: Principal, handle: string, offset: number, limit: number) {

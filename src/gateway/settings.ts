@@ -1,3 +1,4 @@
+/** The numbers of the configuration that the gateway lives by. */
 export interface GatewaySettings {
   readonly admins: readonly string[]
   readonly sessionIdleMs: number

@@ -1,7 +1,15 @@
 /** Views of queries as of a version, from whatever has that version: the live actor, this node's memory, or the row. */
-import type { QueryHost } from '../actors/index.ts'
+import type { CommittedStep, QueryHost } from '../actors/index.ts'
 import { Batcher } from '../async/index.ts'
-import { checkSnapshot, outcomeOf, type QueryView, queryView, type StoredSnapshot, statusOf } from '../domain/index.ts'
+import {
+  checkSnapshot,
+  outcomeOf,
+  type QueryFrame,
+  type QueryView,
+  queryView,
+  type StoredSnapshot,
+  statusOf,
+} from '../domain/index.ts'
 import type { QueryRow, QuerySpecificationRow, QueryStore, QueryVersion } from '../store/index.ts'
 
 /** Views kept in memory, and the longest SQL text of one that is kept. */
@@ -127,5 +135,18 @@ export function viewOfRow(row: QueryRow): QueryView {
     launchedAt: null,
     startedAt: null,
     finishedAt: row.finishedAt,
+  }
+}
+
+/** A committed step as a frame; its view is made when somebody reads it, and once for all who do. */
+export function frameOf({ specification, epoch, snapshot }: CommittedStep): QueryFrame {
+  let view: QueryView | undefined
+  const { handle, sessionId, user } = specification
+  return {
+    ...{ handle, sessionId, user, version: snapshot.context.version, epoch },
+    get query() {
+      view ??= viewOfSnapshot(specification, snapshot)
+      return view
+    },
   }
 }
