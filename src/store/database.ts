@@ -62,6 +62,7 @@ export class Duplicate extends Error {}
 
 export class Database {
   readonly #options: DatabaseOptions
+  #ended = false
 
   constructor(options: DatabaseOptions) {
     this.#options = options
@@ -104,10 +105,16 @@ export class Database {
     return this.repeat(attempt => this.connector.transaction(transaction => work(transaction, attempt)))
   }
 
+  /** From now on nothing reaches the database: a late statement would connect again, and nobody would close that. */
+  end(): void {
+    this.#ended = true
+  }
+
   async repeat<T>(task: (attempt: number) => Promise<T>): Promise<T> {
     const { clock, random, retryMs, logger } = this.#options
     const deadline = clock.monotonic() + retryMs
     for (let attempt = 0; ; attempt++) {
+      if (this.#ended) throw new LensError('STORE_UNAVAILABLE', 'The store is closed.')
       try {
         return await task(attempt)
       } catch (error) {

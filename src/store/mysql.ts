@@ -7,6 +7,7 @@
  *
  *     new ── set up, registered ──▶ free ⇄ used ── silent, broken, or of an older incarnation ──▶ dropped
  */
+import type { Socket } from 'node:net'
 import { MikroORM, type MikroORM as Orm } from '@mikro-orm/core'
 import { Migrator } from '@mikro-orm/migrations'
 import { MySqlDriver, type SqlEntityManager } from '@mikro-orm/mysql'
@@ -72,7 +73,7 @@ class PooledConnection implements DatabaseConnection {
   drop(): void {
     if (this.dropped) return
     this.dropped = true
-    const { stream } = this.raw as unknown as { stream: { destroy(): void } }
+    const { stream } = this.raw as unknown as { stream: Socket }
     stream.destroy()
   }
 }
@@ -128,10 +129,12 @@ class PoolDriver implements Driver {
     this.#connections.set(raw, connection)
     raw.once('end', () => this.#connections.delete(raw))
     raw.once('error', () => this.#connections.delete(raw))
-    const { stream } = raw as unknown as { stream: { setTimeout(ms: number, then: () => void): void } }
-    stream.setTimeout(this.#options.silenceMs, () => {
+    const { stream } = raw as unknown as { stream: Socket }
+    // Not as an argument of `setTimeout`, where it would be told once: an idle connection is silent too.
+    stream.on('timeout', () => {
       if (connection.waitsForAnswer && !this.patient) connection.drop()
     })
+    stream.setTimeout(this.#options.silenceMs)
     try {
       await connection.executeQuery(CompiledQuery.raw(sessionIsolation))
       await connection.executeQuery(CompiledQuery.raw(sessionSettings))

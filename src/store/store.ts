@@ -92,6 +92,7 @@ class SqlStore implements Store {
   }
 
   async close(): Promise<void> {
+    this.#database.end()
     if (!this.#open) return
     this.#open = false
     await this.#connector.close()
