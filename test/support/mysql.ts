@@ -111,7 +111,7 @@ export class MySqlServer {
   }
 
   async #initialise(): Promise<void> {
-    const data = `--datadir=${this.#folder}/data`
+    const folders = [`--datadir=${this.#folder}/data`, `--tmpdir=${this.#folder}/tmp`]
     await mkdir(`${this.#folder}/tmp`)
     const { stdout } = await execute(this.#program, ['--version'])
     if (stdout.includes('MariaDB')) {
@@ -120,11 +120,11 @@ export class MySqlServer {
       await execute(installer, [
         '--no-defaults',
         ...this.#user,
-        data,
+        ...folders,
         '--auth-root-authentication-method=normal',
         '--skip-test-db',
       ])
-    } else await execute(this.#program, ['--no-defaults', ...this.#user, data, '--initialize-insecure'])
+    } else await execute(this.#program, ['--no-defaults', ...this.#user, ...folders, '--initialize-insecure'])
   }
 
   /** Starts it (again), on the same data and port, and waits until it answers. */
