@@ -78,8 +78,9 @@ class SqlStore implements Store {
   }
 
   async open(): Promise<void> {
-    await this.#database.repeat(() => this.#connector.connect())
+    // From here on there is something to close, even if this fails.
     this.#open = true
+    await this.#database.repeat(() => this.#connector.connect())
     await this.#database.repeat(() => this.#connector.migrate())
     await this.#assertFoundRows()
   }
