@@ -101,6 +101,29 @@ test.serial('mysql: a restart of the database is nobody’s death', async t => {
   })
 })
 
+test.serial('who comes back late from a stall has a whole lease period to do so', async t => {
+  const url = `sqlite:${await temporaryFolder(t, 'late')}/lens.db`
+  const members: Member[] = []
+  for (const name of ['a', 'b', 'c']) members.push(await startMember(t, { url, name, breakable: true }))
+  await eventually(() => members.some(({ cluster }) => cluster.isLeader))
+  const [a, b, late] = members as [Member, Member, Member]
+  const incarnation = late.cluster.incarnation()
+  for (const member of members) member.faults.beats = 'stall'
+  await eventually(() => members.every(({ cluster }) => !cluster.leaseValid()))
+  a.faults.beats = 'none'
+  b.faults.beats = 'none'
+  await eventually(() => a.cluster.isLeader || b.cluster.isLeader)
+  // The leader sees a lease that ran out long ago, again and again.
+  const beats = () => a.counts.get('beatsRenewed') ?? 0
+  const some = beats() + 4
+  await eventually(() => beats() >= some)
+  t.deepEqual(await a.store.cluster.failovers(10), [])
+  late.faults.beats = 'none'
+  await eventually(() => late.cluster.leaseValid())
+  t.is(late.cluster.incarnation(), incarnation)
+  t.is(late.work.abandoned, 0)
+})
+
 test.serial('mysql: a starved pool costs no lease', async t => {
   const url = await mysql.create(t)
   const member = await startMember(t, { url, name: 'a', connectionsMax: 2 })

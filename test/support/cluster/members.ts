@@ -122,8 +122,8 @@ export class Ledger implements OwnedWork {
   }
 }
 
-export const testLeaseMs = 1000
-export const testHeartbeatMs = 100
+export const testLeaseMs = 2000
+export const testHeartbeatMs = 200
 
 export async function startMember(t: Teardown, given: MemberOptions): Promise<Member> {
   const { url, name, leaseMs = testLeaseMs, heartbeatMs = testHeartbeatMs, slots = 6, connectionsMax = 8 } = given
