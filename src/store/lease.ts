@@ -49,11 +49,18 @@ async function within<T>(attemptMs: number, work: Promise<T>, giveUp: () => void
 
 const mysqlNow = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)'
 /**
- * One statement for both leases: it finds one row for the member, and a second one for the leader. What it gives
- * `LAST_INSERT_ID` comes back with its answer, so that the database's clock need not be asked for: most of what an idle
- * node sends are beats.
+ * One statement, whatever is renewed. What it gives `LAST_INSERT_ID` comes back with its answer, so that the database's
+ * clock need not be asked for: most of what an idle node sends are beats.
  */
-const mysqlRenew =
+const mysqlMember =
+  'UPDATE heartbeat AS h JOIN member AS m ON m.incarnation = h.incarnation ' +
+  `SET h.lease_expires_at = LAST_INSERT_ID(${mysqlNow} + ?), h.running = ?, h.queued = ? ` +
+  "WHERE h.incarnation = ? AND m.state <> 'dead'"
+/**
+ * Finds one row for the member, and a second one for the leader. A follower must not even look at the lease's row: a leader
+ * frozen in a transaction holds its lock, and those who are to take its place would lose their own leases waiting for it.
+ */
+const mysqlLeader =
   'UPDATE heartbeat AS h JOIN member AS m ON m.incarnation = h.incarnation ' +
   'LEFT JOIN lease AS l ON l.id = 1 AND l.holder_incarnation = h.incarnation AND l.term = ? ' +
   `SET h.lease_expires_at = LAST_INSERT_ID(${mysqlNow} + ?), h.running = ?, h.queued = ?, l.expires_at = ${mysqlNow} + ? ` +
@@ -78,14 +85,9 @@ class MySqlLeaseStore implements LeaseStore {
   async #renew({ incarnation, leaseMs, running, queued, term }: Beat): Promise<Renewal> {
     try {
       const connection = this.#connection ?? (await this.#connect())
-      const { affectedRows, insertId } = (await query(connection, mysqlRenew, [
-        term ?? -1,
-        leaseMs,
-        running,
-        queued,
-        leaseMs,
-        incarnation,
-      ])) as ResultSetHeader
+      const { affectedRows, insertId } = (await (term === null
+        ? query(connection, mysqlMember, [leaseMs, running, queued, incarnation])
+        : query(connection, mysqlLeader, [term, leaseMs, running, queued, leaseMs, incarnation]))) as ResultSetHeader
       const member = affectedRows > 0
       return {
         member,
