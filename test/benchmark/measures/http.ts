@@ -3,11 +3,13 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { eventually, freePort, type NodeProcess } from '../../support/nodes.ts'
 import { Floors } from '../floors.ts'
-import { closedLoop, HttpClient, openLoop } from '../load.ts'
+import { HttpClient } from '../http-client.ts'
+import { closedLoop, openLoop } from '../load.ts'
 import { latencyRow, type Row, rateRow, spreadOf } from '../report.ts'
 
 const workers = 64
 const users = 8
+const unfinished = 'QUEUED,LAUNCHED,RUNNING,EXECUTED'
 
 export async function measureHttp(node: NodeProcess, storeUrl: string, forMs: number): Promise<Row[]> {
   const floors = new Floors(storeUrl, forMs)
@@ -35,20 +37,27 @@ export async function measureHttp(node: NodeProcess, storeUrl: string, forMs: nu
   const submit = async () => {
     const client = clientOf(turn++)
     const { handle } = JSON.parse(
-      expect(202, await client.call('POST', '/api/v1/queries', { sql: 'select 42 as answer', lane: 'light' })),
+      expect(
+        202,
+        await client.call('POST', '/api/v1/queries', { sql: 'select 42 as answer', lane: 'light', name: 'short' }),
+      ),
     )
     handles.push({ client, handle })
   }
 
-  // Submissions alone: no slot is free for them until the heavy lane's only one ends.
-  const parked = async () => {
-    const client = clientOf(turn++)
-    expect(
-      202,
-      await client.call('POST', '/api/v1/queries', { sql: 'select 42 as answer', lane: 'heavy', name: 'parked' }),
-    )
-  }
-  const submissions = await closedLoop(workers, forMs, parked)
+  // Submissions alone: the heavy lane has one slot, so that all but one of them wait; then they go with their session.
+  const parking = await node.session('parked')
+  const parkingClient = new HttpClient(node.port, workers, parking.token)
+  const submissions = await closedLoop(workers, forMs, async () =>
+    expect(202, await parkingClient.call('POST', '/api/v1/queries', { sql: 'select 42 as answer', lane: 'heavy' })),
+  )
+  parkingClient.close()
+  const { token } = await node.session('parked')
+  await node.call('DELETE', `/api/v1/sessions/${parking.id}?cancelQueries=true`, { token })
+  await eventually('nothing is parked any more', async () => {
+    const { body } = await node.call('GET', `/api/v1/queries?limit=1&status=${unfinished}`, { token })
+    return body.queries.length === 0
+  })
 
   const begin = performance.now()
   const total = 6_000
@@ -57,13 +66,12 @@ export async function measureHttp(node: NodeProcess, storeUrl: string, forMs: nu
       while (handles.length < total) await submit()
     }),
   )
+  // Asked with care: the answers would otherwise cost the node more than the queries do.
   await eventually('all short queries have ended', async () => {
     const open = await Promise.all(
-      clients.map(client => client.call('GET', '/api/v1/queries?limit=1000&status=QUEUED,LAUNCHED,RUNNING,EXECUTED')),
+      clients.map(client => client.call('GET', `/api/v1/queries?limit=1&name=short&status=${unfinished}`)),
     )
-    return open.every(({ text: list }) =>
-      JSON.parse(list).queries.every((query: { name: string | null }) => query.name === 'parked'),
-    )
+    return open.every(({ text: list }) => JSON.parse(list).queries.length === 0)
   })
   const whole = handles.length / ((performance.now() - begin) / 1_000)
 
