@@ -4,6 +4,7 @@ import type { ClaimedQuery } from './contract.ts'
 import type { Database, SqlValue, Statements } from './database.ts'
 import { expression, type GuardedRow, guardedUpdate, value } from './guarded-update.ts'
 import { isLeader } from './leadership.ts'
+import { placeholders } from './names.ts'
 import { databaseNow, insertion, isoOf, selection, unselected } from './rows.ts'
 
 interface Target {
@@ -67,15 +68,17 @@ export class Claims {
     target: Target,
     limit: number,
     lane?: SlotLane,
+    exceptUsers: readonly string[] = [],
   ): Promise<readonly ClaimedQuery[] | null> {
     const q = this.#database.tables.current
     const ofLane = lane === undefined ? '' : ` AND ${q.lane} = ?`
+    const ofOthers = exceptUsers.length === 0 ? '' : ` AND ${q.user} NOT IN ${placeholders(exceptUsers.length)}`
     return this.#moveSome(
       term,
       'HANDED_OVER',
       target,
-      `${q.ownerIncarnation} = ? AND ${q.status} = 'QUEUED'${ofLane} ORDER BY ${lastServedFirst(q.priority)}, ${q.submittedAt} DESC, ${q.handle} DESC`,
-      lane === undefined ? [fromIncarnation] : [fromIncarnation, lane],
+      `${q.ownerIncarnation} = ? AND ${q.status} = 'QUEUED'${ofLane}${ofOthers} ORDER BY ${lastServedFirst(q.priority)}, ${q.submittedAt} DESC, ${q.handle} DESC`,
+      [fromIncarnation, ...(lane === undefined ? [] : [lane]), ...exceptUsers],
       Math.min(Number(limit), this.#database.dialect.rowsMax),
     )
   }

@@ -117,6 +117,7 @@ export interface ClusterStore {
   /**
    * Moves up to `limit` QUEUED queries of a living member to another one, under the term and their epoch; event HANDED_OVER.
    * With `lane` only those of that lane, the last to be served first: a query moved to where its lane has no slot would starve.
+   * None of `exceptUsers`: what may not run anyhow is not worth a move.
    */
   rebalance(
     term: number,
@@ -124,6 +125,7 @@ export interface ClusterStore {
     target: { incarnation: string; node: string },
     limit: number,
     lane?: SlotLane,
+    exceptUsers?: readonly string[],
   ): Promise<readonly ClaimedQuery[] | null>
 
   budgets(): Promise<readonly BudgetRow[]>

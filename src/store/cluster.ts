@@ -24,7 +24,8 @@ export function clusterStore(database: Database): ClusterStore {
     failovers: limit => members.failovers(limit),
     orphanOwners: () => claims.orphanOwners(),
     claim: (term, deadIncarnation, target, limit) => claims.claim(term, deadIncarnation, target, limit),
-    rebalance: (term, from, target, limit, lane) => claims.rebalance(term, from, target, limit, lane),
+    rebalance: (term, from, target, limit, lane, exceptUsers) =>
+      claims.rebalance(term, from, target, limit, lane, exceptUsers),
     budgets: () => budgets.all(),
     grantBudgets: (term, grants) => budgets.grant(term, grants),
     acknowledgeBudget: (incarnation, engine, lane, acknowledged) =>

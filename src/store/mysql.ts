@@ -219,10 +219,12 @@ export class MySqlConnector implements Connector {
   readonly tables: Tables
   readonly statements: Statements
   readonly orm: Orm
+  readonly #url: string
   readonly #driver: PoolDriver
   #statementCount = 0
 
   constructor(options: MySqlOptions) {
+    this.#url = options.url
     this.#driver = new PoolDriver(options, (connection, incarnation) => this.#register(connection, incarnation))
     this.orm = new MikroORM({
       driver: MySqlDriver,
@@ -278,7 +280,7 @@ export class MySqlConnector implements Connector {
   /** One node migrates under the server's named lock, on one connection; the others wait for it. */
   async migrate(): Promise<void> {
     await this.transaction(async holder => {
-      const name = `lens:${databaseName(this.orm.config.get('clientUrl') as string)}`.slice(0, 64)
+      const name = `lens:${databaseName(this.#url)}`.slice(0, 64)
       for (;;) {
         const [row] = await holder.rows<{ got: number }>('SELECT GET_LOCK(?, 1) AS got', [name])
         if (Number(row?.got) === 1) break
@@ -320,15 +322,16 @@ export class MySqlConnector implements Connector {
       [incarnation],
     )
     if (registered.length === 0) return
-    // Ids are reused after a restart of the server: only what is connected to this very database is ours to end.
-    const ids = registered.map(({ id }) => id)
-    const living = await this.statements.rows<{ id: number }>(
-      `SELECT ID AS id FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID IN ${placeholders(ids.length)}`,
-      ids,
+    // Ids are reused after a restart of the server: only what is connected to this very database is ours to end. (The table
+    // PROCESSLIST cannot be asked: MySQL fails where any connection's statement holds a character of four bytes.)
+    const ids = registered.map(({ id }) => Number(id))
+    const own = databaseName(this.#url)
+    const living = (await this.statements.rows<{ Id: number; db: string | null }>('SHOW PROCESSLIST')).filter(
+      ({ Id, db }) => ids.includes(Number(Id)) && db === own,
     )
-    for (const { id } of living)
+    for (const { Id } of living)
       try {
-        await this.statements.run(`KILL ${Number(id)}`)
+        await this.statements.run(`KILL ${Number(Id)}`)
       } catch (error) {
         if ((error as { errno?: number }).errno !== 1094) throw error // unknown thread: it has gone by itself
       }

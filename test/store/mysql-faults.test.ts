@@ -249,11 +249,12 @@ test('an old incarnation’s connections are broken off when the store acts as a
   await store.ping(10_000)
   const raw = await connected(t, url)
   const living = async (incarnation: string) => {
-    const [rows] = await raw.query(
-      'SELECT ID FROM information_schema.PROCESSLIST WHERE ID IN (SELECT connection_id FROM member_connection WHERE incarnation = ?)',
-      [incarnation],
-    )
-    return (rows as unknown[]).length
+    const [ids] = await raw.query('SELECT connection_id AS id FROM member_connection WHERE incarnation = ?', [
+      incarnation,
+    ])
+    const [rows] = await raw.query('SHOW PROCESSLIST')
+    const registered = new Set((ids as { id: number }[]).map(({ id }) => id))
+    return (rows as { Id: number }[]).filter(({ Id }) => registered.has(Id)).length
   }
   t.true((await living(old.incarnation)) > 0)
   await store.actAs(next.incarnation)
@@ -277,12 +278,13 @@ test('connections killed at any moment leave every query once, with all its vers
     for (;;) {
       await answered.wait()
       if (!working) return
-      const [rows] = await killer.query(
-        'SELECT ID AS id FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID() ORDER BY RAND() LIMIT 1',
+      const [rows] = await killer.query('SHOW PROCESSLIST')
+      const candidates = (rows as { Id: number; db: string | null }[]).filter(
+        ({ Id, db }) => db === new URL(url).pathname.slice(1) && Id !== killer.threadId,
       )
-      const [victim] = rows as { id: number }[]
+      const victim = candidates[Math.floor(Math.random() * candidates.length)]
       if (victim)
-        await killer.query(`KILL ${victim.id}`).then(
+        await killer.query(`KILL ${victim.Id}`).then(
           () => kills++,
           () => undefined,
         )

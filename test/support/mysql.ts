@@ -142,7 +142,6 @@ export class MySqlServer {
         // Its own: a server that starts deletes what looks like its temporary tables, also those of others.
         `--tmpdir=${this.#folder}/tmp`,
         `--log-error=${this.#folder}/error.log`,
-        '--skip-name-resolve',
         '--innodb-buffer-pool-size=64M',
         // Enough for a killed process; only a machine's crash would lose something.
         '--innodb-flush-log-at-trx-commit=2',
