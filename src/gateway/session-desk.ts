@@ -66,7 +66,9 @@ export class SessionDesk {
     if (answer.kind === 'duplicate') {
       if (!answer.sameRequest)
         throw new LensError('CONFLICT', 'The Idempotency-Key was used before with other content.')
-      if (!answer.session) throw sessionInvalid()
+      // One that is closing or has expired counts as absent; its token would be good for nothing.
+      const [check] = answer.session ? await store.sessions.check([answer.session.id]) : []
+      if (!answer.session || check?.status !== 'OPEN' || check.expired) throw sessionInvalid()
       return { session: viewOfSession(answer.session), token: `${answer.session.id}.${secretOf(answer.session.id)}` }
     }
     sessions.adopt(answer.session)
