@@ -88,6 +88,7 @@ test.serial(
       ['ada', 'bob', 'cyd', 'dan', 'eve'].map(async user => (await onNode(0).session(user)).token),
     )
     const held = new Map<string, string[]>(users.map(token => [token, []]))
+    t.teardown(() => Promise.all([...held].map(([token, handles]) => cancelAll(token, handles))))
     const keep = (token: string, handles: readonly string[]) => held.get(token)?.push(...handles)
     const [ada, bob, ...others] = users as [string, string, ...string[]]
     const running = (token: string, count: number) =>
@@ -188,8 +189,18 @@ test.serial('slots and running queries, while a node is killed and comes back', 
 test.serial('with one slot: higher priorities first, then users in turns, then in order of arrival', async t => {
   const cluster = new TestCluster(await mysql.create(t), { LENS_LANES_HEAVY_SLOTS: '1' })
   t.teardown(() => cluster.stop())
-  const [node] = (await cluster.startAll(1)) as [NodeProcess]
+  const nodes = await cluster.startAll(2)
   await slotsGranted(cluster.storeUrl, 'heavy', 1)
+  const [holder] = await ask(
+    cluster.storeUrl,
+    "SELECT node_id FROM slot_budget AS b JOIN member AS m ON m.incarnation = b.incarnation WHERE lane = 'heavy' AND acknowledged = 1",
+  )
+  const node = nodes.find(({ name }) => name === holder?.node_id) as NodeProcess
+  const without = nodes.find(each => each !== node) as NodeProcess
+  // Who waits at the node without a slot is served by the other one.
+  const body = { sql: 'select 5::int five', lane: 'heavy', mode: 'sync' }
+  const waited = await without.call('POST', '/api/v1/queries', { token: (await node.session('lea')).token, body })
+  t.deepEqual(waited.body.rows, [[5]], JSON.stringify(waited.body))
   const tokens = new Map<string, string>()
   for (const user of ['ida', 'jon', 'kim']) tokens.set(user, (await node.session(user)).token)
   // Long enough that two launches never have the same time.

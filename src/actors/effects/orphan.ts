@@ -28,11 +28,12 @@ export async function resume(live: LiveQuery, scope: EffectScope): Promise<boole
     : driver
       ? await driver.inquire(statementOf(live), context.engineHandle)
       : 'unknown'
+  const isAwaited = await wasHandedOver(live, scope)
   if (live.detached) return false
   const decision = decideOrphan({
     status,
     cancelRequested: live.cancelRequested,
-    mode: specification.mode,
+    mode: isAwaited ? 'async' : specification.mode,
     keyed: specification.idempotencyKey !== null,
     onRecovery: specification.onRecovery,
     rowCount: context.rowCount,
@@ -69,4 +70,15 @@ export async function resume(live: LiveQuery, scope: EffectScope): Promise<boole
       fail(live, scope, 'statement', decision.code, decision.message)
       return false
   }
+}
+
+/**
+ * Moved by its living owner or the leader, not claimed from the dead: whoever waits for a synchronous query waits at a living
+ * node. Asked only where that decides.
+ */
+async function wasHandedOver(live: LiveQuery, scope: EffectScope): Promise<boolean> {
+  const { mode, idempotencyKey } = live.specification
+  if (mode !== 'sync' || idempotencyKey !== null) return false
+  const transitions = await scope.environment.store.queries.transitions(live.handle, 0)
+  return transitions.some(({ epoch, event }) => epoch === live.epoch && event.type === 'HANDED_OVER')
 }
