@@ -122,6 +122,7 @@ class Node implements RunningNode {
       log: logger.child({ part: 'cluster' }),
       count: name => countInto(this.#metrics, name),
       queryRetentionMs: config.queries.retentionMs,
+      runningPerUser: config.limits.runningPerUser,
       onResultExpired: removeFiles,
       onSessionsEnded: ids => this.#gateway.sessionClosed(ids),
       onCutOff: () => {

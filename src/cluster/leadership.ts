@@ -31,6 +31,7 @@ export interface LeadershipOptions {
   readonly count: CountUp
   readonly databaseNow: () => number
   readonly queryRetentionMs: number
+  readonly runningPerUser: number
   readonly suspect: (incarnation: string, cause: EarlyCause) => void
   readonly onFenced: (member: MemberRow) => void
   readonly onGranted: () => void

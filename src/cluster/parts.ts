@@ -34,6 +34,8 @@ export interface ClusterOptions {
   readonly probe?: Probe
   /** How long finished queries are kept; for ever unless given. */
   readonly queryRetentionMs?: number
+  /** Running queries of one user in the cluster; 0 = unlimited, unless set. */
+  readonly runningPerUser?: number
   /** As leader: deletes what lies outside the store of an expired result. */
   readonly onResultExpired?: (handle: string, attempt: number) => Promise<void>
   /** As leader: these sessions were expired or removed. (Peers are told by the bus.) */
@@ -108,6 +110,7 @@ export function createParts(options: ClusterOptions, hooks: PartHooks): ClusterP
     databaseNow: () => health.databaseNowMs(clock.monotonic()) ?? clock.now(),
     suspect: (incarnation, cause) => void detector.suspect(incarnation, cause),
     queryRetentionMs: options.queryRetentionMs ?? 0,
+    runningPerUser: options.runningPerUser ?? 0,
     onFenced: hooks.fenced,
     onGranted: hooks.granted,
     announce: hooks.changedHands,

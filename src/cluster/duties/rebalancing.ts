@@ -19,6 +19,8 @@ export interface RebalancingOptions {
   readonly log: ClusterLog
   readonly count: CountUp
   readonly databaseNow: () => number
+  /** Running queries of one user in the cluster; 0 = unlimited. */
+  readonly runningPerUser: number
   /** Tells the new owner to look, and everyone what changed. */
   readonly announce: (targetIncarnation: string, change: OwnershipChangeView, users: readonly string[]) => void
   /** Tells the old owner to look. */
@@ -33,6 +35,18 @@ export interface Move {
 }
 
 type UnfinishedCounts = Awaited<ReturnType<QueryStore['countUnfinished']>>
+
+/**
+ * Users with as many running queries as they may have. What else they have queued wants no slot, wherever it waits: counted, it
+ * would hide a free slot from the queries of others.
+ */
+export function usersAtLimit(counts: UnfinishedCounts, runningPerUser: number): ReadonlySet<string> {
+  const running = new Map<string, number>()
+  for (const { user, status, count } of counts)
+    if (holdsSlot(status)) running.set(user, (running.get(user) ?? 0) + count)
+  const isFull = ([, count]: readonly [string, number]) => runningPerUser > 0 && count >= runningPerUser
+  return new Set([...running].filter(isFull).map(([user]) => user))
+}
 
 /** What to move, at most `movesMax` queries per pair: from who has more queued than free slots to who has more free slots than queued. */
 export function planMoves(
@@ -95,24 +109,26 @@ export class Rebalancing implements LeaderDuty {
     const members = watch.snapshot.members.filter(member => member.state === 'alive' && watch.leaseLeftMs(member) > 0)
     if (members.length < 2 || members.every(member => member.queued === 0)) return
     const [budgets, counts] = await Promise.all([store.budgets(), queries.countUnfinished()])
+    const waiting = usersAtLimit(counts, this.#options.runningPerUser)
     const moves = planMoves(
       members.map(member => member.incarnation),
       budgets,
-      counts,
+      counts.filter(({ user, status }) => status !== 'QUEUED' || !waiting.has(user)),
       periods.claimsMax,
     )
     for (const move of moves) {
       if (!term.valid()) return
-      await this.#move(term, move)
+      await this.#move(term, move, [...waiting])
     }
   }
 
-  async #move(term: Term, { from, to, lane, queries }: Move): Promise<void> {
+  async #move(term: Term, { from, to, lane, queries }: Move, exceptUsers: readonly string[]): Promise<void> {
     const { store, watch, log, count, databaseNow, announce, tellToLook } = this.#options
     const source = watch.member(from)
     const target = watch.member(to)
     if (!source || !target) return
-    const moved = await store.rebalance(term.number, from, { incarnation: to, node: target.nodeId }, queries, lane)
+    const goal = { incarnation: to, node: target.nodeId }
+    const moved = await store.rebalance(term.number, from, goal, queries, lane, exceptUsers)
     if (!moved || moved.length === 0) return
     count('queriesRebalanced', moved.length)
     log.debug({ from: source.nodeId, to: target.nodeId, lane, queries: moved.length }, 'moved queued queries')
