@@ -14,6 +14,8 @@ export interface SqlDialect {
   readonly byPrimary: string
   /** `DELETE` with the alias `q`, without its condition. */
   deleteFrom(table: { toString(): string }): string
+  /** One statement of several SELECTs, each of which keeps its own locks. */
+  unionOf(selects: readonly string[]): string
   /** The end of an INSERT that leaves a row which is already there as it is. */
   keepExisting(anyColumn: string): string
   /** The end of an INSERT that overwrites these columns of a row which is already there. */
@@ -34,6 +36,7 @@ export const mysqlDialect: SqlDialect = {
   lockSkipping: ' FOR UPDATE SKIP LOCKED',
   byPrimary: ' FORCE INDEX (PRIMARY)',
   deleteFrom: table => `DELETE q FROM ${table} AS q FORCE INDEX (PRIMARY)`,
+  unionOf: selects => selects.map(select => `(${select})`).join(' UNION ALL '),
   keepExisting: anyColumn => ` ON DUPLICATE KEY UPDATE ${anyColumn} = ${anyColumn}`,
   overwrite: (_key, columns) =>
     ` ON DUPLICATE KEY UPDATE ${columns.map(column => `${column} = VALUES(${column})`).join(', ')}`,
@@ -51,6 +54,7 @@ export const sqliteDialect: SqlDialect = {
   lockSkipping: '',
   byPrimary: '',
   deleteFrom: table => `DELETE FROM ${table} AS q`,
+  unionOf: selects => selects.join(' UNION ALL '),
   keepExisting: () => ' ON CONFLICT DO NOTHING',
   overwrite: (key, columns) =>
     ` ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${columns.map(column => `${column} = excluded.${column}`).join(', ')}`,

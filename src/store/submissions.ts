@@ -62,8 +62,7 @@ export class Submissions {
     const open = () => part.filter(query => !answers.has(query))
     if (mayHaveCommitted)
       for (const query of await this.#committed(transaction, part)) answers.set(query, { kind: 'accepted' })
-    await this.#guardMembers(transaction, open(), answers)
-    await this.#guardSessions(transaction, open(), answers)
+    await this.#guardOwnersAndSessions(transaction, open(), answers)
     await this.#takeKeys(transaction, open(), answers)
     const accepted = open()
     if (accepted.length === 0) return answers
@@ -93,38 +92,30 @@ export class Submissions {
     return part.filter(query => ids.has(query.transition.id))
   }
 
-  async #guardMembers(
+  /** Locks members, then sessions, against a fencing or a close until the commit; both in one statement. */
+  async #guardOwnersAndSessions(
     transaction: Statements,
     part: readonly NewQuery[],
     answers: Map<NewQuery, SubmitAnswer>,
   ): Promise<void> {
+    if (part.length === 0) return
     const incarnations = [...new Set(part.map(query => query.ownerIncarnation))].sort()
-    if (incarnations.length === 0) return
-    const m = this.#database.tables.member
-    const rows = await transaction.rows<{ incarnation_: string }>(
-      `SELECT ${m.incarnation} AS incarnation_ FROM ${m}${this.#database.dialect.byPrimary} WHERE ${m.state} <> 'dead' AND ${m.incarnation} IN ${placeholders(incarnations.length)}${this.#database.dialect.lockShared}`,
-      incarnations,
+    const ids = [...new Set(part.map(query => query.specification.sessionId))].sort()
+    const { byPrimary, lockShared, unionOf } = this.#database.dialect
+    const { member: m, session: s } = this.#database.tables
+    const rows = await transaction.rows<{ incarnation_: string | null; id_: string | null; user_: string | null }>(
+      unionOf([
+        `SELECT ${m.incarnation} AS incarnation_, NULL AS id_, NULL AS user_ FROM ${m}${byPrimary} WHERE ${m.state} <> 'dead' AND ${m.incarnation} IN ${placeholders(incarnations.length)}${lockShared}`,
+        `SELECT NULL AS incarnation_, ${s.id} AS id_, ${s.user} AS user_ FROM ${s}${byPrimary} WHERE ${s.status} = 'OPEN' AND ${s.id} IN ${placeholders(ids.length)}${lockShared}`,
+      ]),
+      [...incarnations, ...ids],
     )
     const living = new Set(rows.map(row => row.incarnation_))
-    for (const query of part) if (!living.has(query.ownerIncarnation)) answers.set(query, { kind: 'fenced' })
-  }
-
-  async #guardSessions(
-    transaction: Statements,
-    part: readonly NewQuery[],
-    answers: Map<NewQuery, SubmitAnswer>,
-  ): Promise<void> {
-    const ids = [...new Set(part.map(query => query.specification.sessionId))].sort()
-    if (ids.length === 0) return
-    const s = this.#database.tables.session
-    const rows = await transaction.rows<{ id_: string; user_: string }>(
-      `SELECT ${s.id} AS id_, ${s.user} AS user_ FROM ${s}${this.#database.dialect.byPrimary} WHERE ${s.status} = 'OPEN' AND ${s.id} IN ${placeholders(ids.length)}${this.#database.dialect.lockShared}`,
-      ids,
-    )
     const users = new Map(rows.map(row => [row.id_, row.user_]))
     for (const query of part) {
       const { sessionId, user } = query.specification
-      if (users.get(sessionId) !== user) answers.set(query, { kind: 'session-invalid' })
+      if (!living.has(query.ownerIncarnation)) answers.set(query, { kind: 'fenced' })
+      else if (users.get(sessionId) !== user) answers.set(query, { kind: 'session-invalid' })
     }
   }
 
