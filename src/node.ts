@@ -141,7 +141,7 @@ class Node implements RunningNode {
       sessions: this.#sessions,
       engines: this.#engines,
       results: new ResultReader({ pages: this.#store.pages, directory: resultDirectory }),
-      peers: this.#cluster,
+      peers: this.#cluster.peerPort,
       cluster: this.#cluster,
       settings: {
         admins: config.auth.admins,
@@ -261,8 +261,8 @@ class Node implements RunningNode {
   }
 
   /**
-   * Readiness first, while the listener stays open for as long as proxies need to notice; work is handed over meanwhile;
-   * every answer says `Connection: close`; then the listener, then what is idle.
+   * Readiness first, while the listener stays open for as long as proxies and peers need to notice; work is handed over
+   * meanwhile; every answer says `Connection: close`; then the listener, once nobody comes any more, then what is idle.
    */
   async #leave(): Promise<void> {
     const { readinessMs, graceMs } = this.#config.drain
@@ -276,8 +276,9 @@ class Node implements RunningNode {
         .catch(error => this.#logger.error({ err: error }, 'not everything could be handed over')),
     ])
     await this.#api.untilAnswered(lastAnswersMs)
+    await this.#api.untilUnsought()
     this.#api.closeListener()
-    await this.#api.shedConnections(shedMs)
+    await this.#api.shedConnections(shedMs, lastAnswersMs)
     await this.#cluster.stop()
     this.#gateway.stop()
     await this.#api.stop()

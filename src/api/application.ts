@@ -35,6 +35,8 @@ const securityHeaders = {
 export interface Phase {
   /** Null from the first readiness on; before it, why not yet. */
   starting(): string | null
+  /** The same, after waiting a moment for it. */
+  untilStarted(): Promise<string | null>
   leaving(): boolean
 }
 
@@ -107,7 +109,12 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
   // What happens around every request is callbacks, not promises: it is a tenth of what a status request costs.
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(securityHeaders).header('x-request-id', request.id)
-    done(refusalOf(request, phase))
+    if (request.routeOptions.config.early || phase.starting() === null) done(refusalOf(request))
+    else
+      void phase.untilStarted().then(waitsFor => {
+        if (waitsFor === null) done(refusalOf(request))
+        else done(new LensError('STORE_UNAVAILABLE', `The node is starting: ${waitsFor}`))
+      })
   })
   app.addHook('onRequest', origins.guard)
   app.addHook('preValidation', readQueryText)
@@ -140,9 +147,7 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
 }
 
 /** What no route wants to see; undefined when there is nothing against the request. */
-function refusalOf({ headers, raw, routeOptions }: FastifyRequest, phase: Phase): LensError | undefined {
-  const waitsFor = routeOptions.config.early ? null : phase.starting()
-  if (waitsFor !== null) return new LensError('STORE_UNAVAILABLE', `The node is starting: ${waitsFor}`)
+function refusalOf({ headers, raw }: FastifyRequest): LensError | undefined {
   if (headers.host === undefined && raw.httpVersion === '1.1') return invalid('header host: required, but missing')
   const encoding = headers['content-encoding']
   if (encoding === undefined || encoding.toLowerCase() === 'identity') return undefined

@@ -14,6 +14,14 @@ export const keepAliveMs = 75_000
 export const stalledReaderMs = 60_000
 /** A WebSocket has to authenticate within this time. */
 export const authenticateMs = 10_000
+/** A request to a node that is still starting waits this long for it before it is refused, … */
+export const startWaitMs = 1_000
+/** … looking again so often. */
+export const startCheckMs = 10
+/** A listener that nobody has connected to for this long is not missed by anyone, … */
+export const quietMs = 100
+/** … and whoever goes on connecting for this long does not hear that the node leaves. */
+export const unsoughtMs = 2_000
 /** A closing WebSocket whose peer does not answer is ended after this long. */
 export const closeGraceMs = 5_000
 /** Above this much unsent data a reader gets no progress frames. */

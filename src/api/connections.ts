@@ -15,12 +15,14 @@ export class Connections {
   readonly #clock: Clock
   readonly #sockets = new Set<Socket>()
   #requests = 0
+  #lastArrivalMs = 0
   #waiting: { readonly condition: () => boolean; readonly met: Deferred<void> }[] = []
 
   constructor(server: Server, clock: Clock) {
     this.#server = server
     this.#clock = clock
     server.on('connection', (socket: Socket) => {
+      this.#lastArrivalMs = clock.monotonic()
       this.#sockets.add(socket)
       socket.once('close', () => {
         this.#sockets.delete(socket)
@@ -61,13 +63,29 @@ export class Connections {
     return this.#until(() => this.#sockets.size === 0, withinMs)
   }
 
+  /**
+   * Resolves when no connection has arrived for `quietMs`, counted from the call, or after `withinMs`: one that the system has
+   * accepted and this process has not is reset when the listener closes.
+   */
+  async untilUnsought(quietMs: number, withinMs: number): Promise<void> {
+    const beganAtMs = this.#clock.monotonic()
+    for (;;) {
+      const nowMs = this.#clock.monotonic()
+      const leftMs = Math.max(beganAtMs, this.#lastArrivalMs) + quietMs - nowMs
+      if (leftMs <= 0 || nowMs - beganAtMs >= withinMs) break
+      await this.#clock.sleep(leftMs)
+    }
+    await afterReading()
+  }
+
   /** No new connections; the open ones stay. Safe twice. */
   closeListener(): void {
     if (this.#server.listening) NetServer.prototype.close.call(this.#server)
   }
 
-  /** Closes the connections on which no request is under way. */
-  closeIdle(): void {
+  /** Closes the connections on which no request is under way, nor waits to be read. */
+  async closeIdle(): Promise<void> {
+    await afterReading()
     this.#server.closeIdleConnections()
   }
 
@@ -92,4 +110,9 @@ export class Connections {
   #check(): void {
     for (const { condition, met } of this.#waiting) if (condition()) met.resolve()
   }
+}
+
+/** Right after the loop has read all that had arrived: what is closed now resets nothing that lay unread. */
+function afterReading(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve))
 }

@@ -9,6 +9,7 @@ import { type Clock, type Random, type Service, systemClock, systemRandom } from
 import type { Gateway } from '../gateway/index.ts'
 import type { Logger, Metrics } from '../observability/index.ts'
 import { buildApplication } from './application.ts'
+import { quietMs, startCheckMs, startWaitMs, unsoughtMs } from './bounds.ts'
 import { Connections } from './connections.ts'
 import type { ApiConfig, ApiContext, Application, HandleUpgrade, Identity } from './context.ts'
 import { Origins } from './origins.ts'
@@ -54,6 +55,7 @@ export class ApiServer implements Service {
     const origins = new Origins(config)
     const application = await buildApplication(this.#context, origins, {
       starting: () => this.#starting(),
+      untilStarted: () => this.#untilStarted(),
       leaving: () => this.#leaving || !gateway.accepting,
     })
     const { server } = application
@@ -67,7 +69,7 @@ export class ApiServer implements Service {
           connections.release(socket)
           this.#busHandleUpgrade(request, socket, head)
         },
-        starting: () => this.#starting(),
+        untilStarted: () => this.#untilStarted(),
       }),
     )
     await new Promise<void>((resolve, reject) => {
@@ -93,9 +95,16 @@ export class ApiServer implements Service {
     return this.#connections?.requests ?? 0
   }
 
-  /** From now on every answer says `Connection: close`, as it does while `gateway.accepting` is false. */
+  /** From now on every answer says `Connection: close`, as it does while `gateway.accepting` is false. Call it before the drain. */
   announceLeaving(): void {
+    // A node that serves, but was asked nothing yet, must not take its own leaving for a start that never ended.
+    this.#starting()
     this.#leaving = true
+  }
+
+  /** Resolves once nobody has opened a connection for a while, or is not going to stop doing so: then the listener can close. */
+  async untilUnsought(): Promise<void> {
+    await this.#connections?.untilUnsought(quietMs, unsoughtMs)
   }
 
   /** True once no request is without its answer; false when that takes longer than `withinMs`. */
@@ -109,13 +118,15 @@ export class ApiServer implements Service {
   }
 
   /**
-   * Waits until the clients have closed their connections, as `Connection: close` tells them with their next answer, then
-   * closes those that are idle. True when none is left. Call it after `closeListener`.
+   * Waits until the clients have closed their connections, as `Connection: close` tells them with their next answer; then
+   * closes those that are idle, and waits for the answers that are still under way on the others. True when no request is
+   * left without its answer. Call it after `closeListener`.
    */
-  async shedConnections(withinMs: number): Promise<boolean> {
-    if (!this.#connections || (await this.#connections.untilClosed(withinMs))) return true
-    this.#connections.closeIdle()
-    return this.#connections.open === 0
+  async shedConnections(withinMs: number, answersMs: number): Promise<boolean> {
+    const connections = this.#connections
+    if (!connections || (await connections.untilClosed(withinMs))) return true
+    await connections.closeIdle()
+    return connections.untilAnswered(answersMs)
   }
 
   /** Ends what is left, at once. Safe twice and before `start`. */
@@ -130,6 +141,20 @@ export class ApiServer implements Service {
     // Ends what Node and Fastify hold besides sockets; nobody is left to be answered 503.
     await this.#application.close()
     this.#application.server.close()
+  }
+
+  /**
+   * A node is listed as a member in the very commit that makes it one, and others may read that before it has the answer:
+   * who comes that early waits for a moment instead of being refused. Gives what is still missing after it.
+   */
+  async #untilStarted(): Promise<string | null> {
+    const { clock } = this.#context
+    const giveUpAt = clock.monotonic() + startWaitMs
+    for (;;) {
+      const waitsFor = this.#starting()
+      if (waitsFor === null || clock.monotonic() >= giveUpAt) return waitsFor
+      await clock.sleep(startCheckMs)
+    }
   }
 
   /** Latches: a node that was ready once answers for itself. */

@@ -9,8 +9,8 @@ import { rawProblem } from './raw-problem.ts'
 export interface UpgradeTargets {
   readonly stream: HandleUpgrade
   readonly bus: HandleUpgrade
-  /** Null when the node serves; else why not yet. The bus is let in before. */
-  readonly starting: () => string | null
+  /** Waits a moment for the start: null when the node serves; else why not yet. The bus is let in before. */
+  readonly untilStarted: () => Promise<string | null>
 }
 
 export function routeUpgrades(context: ApiContext, origins: Origins, targets: UpgradeTargets): HandleUpgrade {
@@ -26,8 +26,9 @@ export function routeUpgrades(context: ApiContext, origins: Origins, targets: Up
     if (path !== '/api/v1/stream') return refuse(new LensError('NOT_FOUND', 'There is no WebSocket under this path.'))
     const { origin, host } = request.headers
     if (origin !== undefined && origins.judge(origin, host) === 'refused') return refuse(refusedOrigin())
-    const waitsFor = targets.starting()
-    if (waitsFor !== null) return refuse(new LensError('STORE_UNAVAILABLE', `The node is starting: ${waitsFor}`))
-    return targets.stream(request, socket, head)
+    void targets.untilStarted().then(waitsFor => {
+      if (waitsFor === null) targets.stream(request, socket, head)
+      else refuse(new LensError('STORE_UNAVAILABLE', `The node is starting: ${waitsFor}`))
+    })
   }
 }

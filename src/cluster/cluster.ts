@@ -8,23 +8,26 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { CancelTimer, Service } from '../async/index.ts'
-import type { ClusterView, Interest, OwnershipChangeView, ProgressFrame, QueryFrame } from '../domain/index.ts'
+import type { ClusterView, OwnershipChangeView } from '../domain/index.ts'
 import type { ClusterPort, PeerPort } from '../gateway/index.ts'
 import type { MemberRow } from '../store/contract.ts'
 import type { BeatReport } from './beat-loop.ts'
-import type { PeerBus, PeerMessage } from './bus-contract.ts'
+import type { PeerBus } from './bus-contract.ts'
 import { clusterViewOf } from './cluster-view.ts'
 import type { FailureDetector } from './failure-detector.ts'
 import { Listeners } from './listeners.ts'
 import type { MemberSnapshot, MemberWatch } from './member-watch.ts'
 import type { Membership } from './membership.ts'
 import { type ClusterOptions, type ClusterParts, createParts } from './parts.ts'
+import { peerPortOf } from './peer-port.ts'
 import type { HandOverTarget } from './ports.ts'
 import type { NodeIdentity } from './probe.ts'
+import { receive } from './reception.ts'
 
-export class Cluster implements Service, ClusterPort, PeerPort {
+export class Cluster implements Service, ClusterPort {
   readonly #options: ClusterOptions
   readonly #parts: ClusterParts
+  readonly #peerPort: PeerPort
   readonly #changes: Listeners<[]>
   readonly #ownership: Listeners<[OwnershipChangeView, readonly string[]]>
   readonly #timers: CancelTimer[] = []
@@ -56,11 +59,12 @@ export class Cluster implements Service, ClusterPort, PeerPort {
       },
       tellToLook: incarnation => this.tellToLook(incarnation),
       sessionsEnded: ids => {
-        this.sessionClosed(ids)
+        this.#peerPort.sessionClosed(ids)
         options.onSessionsEnded?.(ids)
       },
       hasPeers: () => this.#others().length > 0,
     })
+    this.#peerPort = peerPortOf(this.#parts.bus)
     this.#listen()
   }
 
@@ -146,23 +150,9 @@ export class Cluster implements Service, ClusterPort, PeerPort {
 
   // ------------------------------------------------------------ hints
 
-  publish(frames: readonly QueryFrame[]): void {
-    this.#parts.bus.publish(frames)
-  }
-  publishProgress(frame: ProgressFrame): void {
-    this.#parts.bus.publishProgress(frame)
-  }
-  want(interest: Interest): void {
-    this.#parts.bus.want(interest)
-  }
-  release(interest: Interest): void {
-    this.#parts.bus.release(interest)
-  }
-  cancelRequested(handles: readonly string[]): void {
-    this.#parts.bus.broadcast({ type: 'cancel', handles })
-  }
-  sessionClosed(ids: readonly string[]): void {
-    this.#parts.bus.broadcast({ type: 'session-closed', ids })
+  /** The bus for the gateway. */
+  get peerPort(): PeerPort {
+    return this.#peerPort
   }
 
   /** Some rows were given to this incarnation, or taken from it. */
@@ -290,7 +280,11 @@ export class Cluster implements Service, ClusterPort, PeerPort {
     // Somebody who stays leads from now on; alone, it goes on with what it leads.
     if (this.#targets().length > 0) await this.#parts.leadership.elector.resign()
     this.#clusterChanged()
-    await work.handOver(() => this.#targets(), settings.drainGraceMs)
+    await Promise.all([
+      work.handOver(() => this.#targets(), settings.drainGraceMs),
+      // By then every other member has read that this one leaves, whether a hint reached it or not, and lists it no more as alive.
+      this.#others().length > 0 ? this.#options.clock.sleep(this.#parts.periods.membersMs) : undefined,
+    ])
     log.info({ node: settings.node }, 'drained')
   }
 
@@ -337,35 +331,12 @@ export class Cluster implements Service, ClusterPort, PeerPort {
       // What the peer said before it could speak to this node was lost.
       this.#parts.budgets.hint()
     })
-    this.#parts.bus.listen((message, from) => this.#receive(message, from))
-  }
-
-  #receive(message: PeerMessage, from: string): void {
     const { work, log } = this.#options
-    switch (message.type) {
-      case 'look':
-        this.#look()
-        break
-      case 'cancel':
-        if (work.cancel) work.cancel(message.handles)
-        else this.#look()
-        break
-      case 'ownership':
-        this.#ownership.tell(message.change, message.users)
-        break
-      case 'cluster-changed':
-        this.watch.hint()
-        this.#parts.budgets.hint()
-        this.#parts.leadership.budgets.hint()
-        break
-      case 'goodbye':
-        log.debug({ from, reason: message.reason }, 'a peer says goodbye')
-        this.watch.hint()
-        break
-      case 'suspected':
-        if (message.incarnation !== this.membership.incarnation) void this.#parts.detector.suspect(message.incarnation)
-        else this.membership.confirm().catch(error => log.debug({ err: error }, 'the own row cannot be read'))
+    const reception = {
+      ...{ parts: this.#parts, work, log, look: () => this.#look() },
+      ownership: (change: OwnershipChangeView, users: readonly string[]) => this.#ownership.tell(change, users),
     }
+    this.#parts.bus.listen((message, from) => receive(message, from, reception))
   }
 
   /** Its row tells a node two things that nobody else may have: it is dead, or it is asked to leave. */
@@ -441,9 +412,13 @@ export class Cluster implements Service, ClusterPort, PeerPort {
     return this.watch.snapshot.members.filter(member => member.incarnation !== this.membership.incarnation)
   }
 
+  /**
+   * Who can be given work. By the leases as they were read: on a busy machine the last reading may be older than they are long, and
+   * a drain that believes itself alone leaves its queries behind.
+   */
   #targets(): readonly HandOverTarget[] {
     return this.#others()
-      .filter(member => member.state === 'alive' && this.watch.leaseLeftMs(member) > 0)
+      .filter(member => member.state === 'alive' && member.leaseLeftMs > 0)
       .map(member => ({ incarnation: member.incarnation, node: member.nodeId }))
   }
 }
