@@ -83,7 +83,7 @@ export class Claims {
     )
   }
 
-  /** Null: not the leader, or the target is no living member. */
+  /** Null: not the leader, or the target is no member that accepts work. */
   async #moveSome(
     term: number,
     type: 'CLAIMED' | 'HANDED_OVER',
@@ -98,7 +98,7 @@ export class Claims {
       if (earlier && (await this.#isRecorded(transaction, earlier))) return earlier.queries
       earlier = null
       if (!(await isLeader(this.#database, transaction, term))) return null
-      if (!(await this.#isLiving(transaction, target.incarnation))) return null
+      if (!(await this.#accepts(transaction, target.incarnation))) return null
       earlier = await this.#move(transaction, type, target, condition, values, limit)
       return earlier?.queries ?? []
     })
@@ -115,10 +115,11 @@ export class Claims {
     return rows[0]?.id_ === transitionId
   }
 
-  async #isLiving(transaction: Statements, incarnation: string): Promise<boolean> {
+  /** One that leaves is given nothing from its word on: it may have looked at its rows for the last time. */
+  async #accepts(transaction: Statements, incarnation: string): Promise<boolean> {
     const m = this.#database.tables.member
     const rows = await transaction.rows(
-      `SELECT 1 AS one FROM ${m}${this.#database.dialect.byPrimary} WHERE ${m.incarnation} = ? AND ${m.state} <> 'dead'${this.#database.dialect.lockShared}`,
+      `SELECT 1 AS one FROM ${m}${this.#database.dialect.byPrimary} WHERE ${m.incarnation} = ? AND ${m.state} = 'alive'${this.#database.dialect.lockShared}`,
       [incarnation],
     )
     return rows.length > 0
