@@ -43,10 +43,9 @@ export class Departure {
     const stopAt = clock.monotonic() + graceMs
     let stopping = false
     for (;;) {
-      if (!stopping && clock.monotonic() >= stopAt) {
-        stopping = true
-        for (const live of this.#lives()) live.send({ type: 'STOP_REQUESTED', reason: 'hand-over' })
-      }
+      stopping ||= clock.monotonic() >= stopAt
+      // At every look: some come to life, or back to what is durable of them, only now. Who is stopping does not hear it again.
+      if (stopping) for (const live of this.#lives()) live.send({ type: 'STOP_REQUESTED', reason: 'hand-over' })
       for (const live of this.#lives()) this.#giveAway(live)
       const left = this.#lives()
       if (left.length === 0) return

@@ -26,6 +26,13 @@ interface Submission {
   readonly live: LiveQuery | null
 }
 
+interface Submitted {
+  readonly answer: SubmitAnswer
+  readonly snapshot: StoredSnapshot
+}
+
+/** Members that a draining node offers one submission to. */
+const targetsTriedMax = 3
 const submissionsInOneCommitMax = 64
 const submissionFlightsMax = 4
 const rehydratedAtOnceMax = 200
@@ -84,17 +91,27 @@ export class QueryHost {
 
   /**
    * Makes a query durable and begins it: `accepted` only when its row is there. `snapshot` is its first durable state.
-   * A draining node gives the row to another member at once.
+   * A draining node gives the row to another member at once; when that has left meanwhile, to the next, at last to itself.
    */
-  async submit(
+  async submit(specification: QuerySpecificationRow, requestHash: string | null): Promise<Submitted> {
+    const { membership } = this.#environment
+    const own = () => ({ incarnation: membership.incarnation(), node: membership.nodeId })
+    for (let attempt = 0; ; attempt++) {
+      const target = attempt < targetsTriedMax ? (this.#departure.nextTarget() ?? own()) : own()
+      const submitted = await this.#submitTo(target, specification, requestHash)
+      if (submitted.answer.kind !== 'fenced' || target.incarnation === membership.incarnation()) return submitted
+    }
+  }
+
+  async #submitTo(
+    target: Target,
     specification: QuerySpecificationRow,
     requestHash: string | null,
-  ): Promise<{ answer: SubmitAnswer; snapshot: StoredSnapshot }> {
+  ): Promise<Submitted> {
     const { membership } = this.#environment
     const live = LiveQuery.submitted(this.#environment, this.#machine, specification, this.#journal.add)
     this.#lives.set(live.handle, live)
     live.start()
-    const target = this.#departure.nextTarget() ?? { incarnation: membership.incarnation(), node: membership.nodeId }
     live.send({ type: 'SUBMITTED', node: target.node })
     const { transition, snapshot } = live.submission()
     const query: NewQuery = {
