@@ -42,7 +42,10 @@ export class SubmissionDesk {
     key: string | null,
     signal: AbortSignal,
   ): Promise<SubmitOutcome> {
-    const { host, views } = this.#options
+    const { host, views, waits } = this.#options
+    // Nobody could wait here for its end, and without a key nobody could come back for it: it is not even begun.
+    if (request.mode === 'sync' && key === null && waits.isDraining)
+      throw new LensError('NODE_STOPPING', 'The node is stopping; the query was not accepted.', { retryAfterMs: 0 })
     const specification = this.#specify(principal, session, request, key)
     const requestHash = key === null ? null : hashOf({ ...request, timeoutMs: undefined, cancelOnTimeout: undefined })
     const { answer, snapshot } = await host.submit(specification, requestHash)
@@ -144,6 +147,8 @@ export class SubmissionDesk {
     if (ended.kind === 'draining') {
       const live = host.find(handle)
       const unlaunched = live?.status === 'QUEUED'
+      // Before the answer says that a repetition is safe: what nobody can come back for is not launched any more.
+      if (key === null) live?.send({ type: 'STOP_REQUESTED', reason: 'abandoned' })
       throw new LensError('NODE_STOPPING', 'The node is stopping; the query was accepted.', {
         handle,
         retryable: key !== null || unlaunched || live?.context.safeToRepeat === true,

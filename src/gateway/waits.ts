@@ -25,6 +25,11 @@ export class Waits {
     return this.#draining.size
   }
 
+  /** No wait begins any more. */
+  get isDraining(): boolean {
+    return this.#isDraining
+  }
+
   /** Ends all waits, and lets none begin. */
   drain(): void {
     this.#isDraining = true
