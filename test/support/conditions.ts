@@ -2,8 +2,8 @@
 import { setTimeout } from 'node:timers/promises'
 
 export interface EventuallyOptions {
-  /** What is waited for, for the message of a failure. */
-  readonly what?: string
+  /** What is waited for, for the message of a failure; asked when it has failed. */
+  readonly what?: string | (() => string)
   /** Gives up after this long, in milliseconds; generous, since only a broken system gets there. */
   readonly withinMs?: number
   readonly periodMs?: number
@@ -20,14 +20,30 @@ export async function eventually<Answer>(
   for (;;) {
     let seen: string
     try {
-      const answer = await ask()
+      const answer = await within(ask(), giveUpAt - performance.now())
       if (satisfied(answer)) return answer
       seen = JSON.stringify(answer) ?? String(answer)
     } catch (error) {
       seen = String(error)
     }
     if (performance.now() > giveUpAt)
-      throw new Error(`${what} did not come within ${withinMs} ms; last seen: ${seen.slice(0, 2000)}`)
+      throw new Error(
+        `${typeof what === 'string' ? what : what()} did not come within ${withinMs} ms; last seen: ${seen.slice(0, 2000)}`,
+      )
     await setTimeout(periodMs)
+  }
+}
+
+/** A question that is never answered is an answer too. */
+async function within<Answer>(answer: Answer | Promise<Answer>, limitMs: number): Promise<Answer> {
+  const ended = new AbortController()
+  try {
+    const late = setTimeout(Math.max(1, limitMs), undefined, { signal: ended.signal }).then(() => {
+      throw new Error('asked, but never answered')
+    })
+    late.catch(() => {})
+    return await Promise.race([answer, late])
+  } finally {
+    ended.abort()
   }
 }

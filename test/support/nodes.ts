@@ -33,7 +33,11 @@ export interface Answer<Body = any> {
 }
 
 /** `eventually` with the reason first: what a system test reads best. */
-export function eventually<T>(what: string, ask: () => T | Promise<T>, withinMs = 60_000): Promise<NonNullable<T>> {
+export function eventually<T>(
+  what: string | (() => string),
+  ask: () => T | Promise<T>,
+  withinMs = 60_000,
+): Promise<NonNullable<T>> {
   return eventuallyTrue(ask, Boolean, { what, withinMs, periodMs: 20 }) as Promise<NonNullable<T>>
 }
 
@@ -86,14 +90,23 @@ export class NodeProcess {
   /** SIGTERM, and waits for the graceful end. */
   async terminate(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
     this.signal('SIGTERM')
+    const logged = () => JSON.stringify(this.log.slice(-8))
+    await eventually(
+      () => `${this.name} leaves; its log: ${logged()}`,
+      () => this.exit,
+      120_000,
+    )
     return this.exited
   }
 
   async ready(): Promise<this> {
-    await eventually(`${this.name} is ready; its log: ${JSON.stringify(this.log.slice(-5))}`, async () => {
-      if (!this.running) throw new Error(`${this.name} ended: ${JSON.stringify(this.log.slice(-10))}`)
-      return (await fetch(`${this.url}/readyz`)).ok
-    })
+    await eventually(
+      () => `${this.name} is ready; its log: ${JSON.stringify(this.log.slice(-5))}`,
+      async () => {
+        if (!this.running) throw new Error(`${this.name} ended: ${JSON.stringify(this.log.slice(-10))}`)
+        return (await fetch(`${this.url}/readyz`)).ok
+      },
+    )
     return this
   }
 
