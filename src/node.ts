@@ -196,6 +196,7 @@ class Node implements RunningNode {
         nodeId: node.id,
         incarnation: () => this.#cluster.incarnation(),
         leaseValid: () => this.#cluster.leaseValid(),
+        doubt: () => void this.#cluster.membership.confirm().catch(() => undefined),
         databaseNow: () => this.#cluster.databaseNow(),
       },
       settings: {

@@ -31,6 +31,8 @@ export interface Membership {
   incarnation(): string
   /** False from the moment on when the lease may have run out: then nothing is submitted to an engine. */
   leaseValid(): boolean
+  /** A write was refused: this incarnation may have been fenced, and should find out. */
+  doubt(): void
   /** The database's clock, as far as it is known here; milliseconds since 1970. */
   databaseNow(): number
 }

@@ -198,6 +198,7 @@ export class QueryHost {
         return
       case 'fenced':
         logger.warn({ handle: live.handle, epoch: live.epoch }, 'a write was refused: the query is owned elsewhere')
+        this.#environment.membership.doubt()
         this.#drop(live)
         return
       case 'unwritable':

@@ -11,9 +11,9 @@ import type { CancelTimer, Service } from '../async/index.ts'
 import type { ClusterView, OwnershipChangeView } from '../domain/index.ts'
 import type { ClusterPort, PeerPort } from '../gateway/index.ts'
 import type { MemberRow } from '../store/contract.ts'
-import type { BeatReport } from './beat-loop.ts'
 import type { PeerBus } from './bus-contract.ts'
 import { clusterViewOf } from './cluster-view.ts'
+import { DatabaseNotice } from './database-notice.ts'
 import type { FailureDetector } from './failure-detector.ts'
 import { Listeners } from './listeners.ts'
 import type { MemberSnapshot, MemberWatch } from './member-watch.ts'
@@ -37,7 +37,6 @@ export class Cluster implements Service, ClusterPort {
   #drainRequested = false
   #stopping: Promise<void> | undefined
   #started = false
-  #databaseAnswers = true
 
   constructor(options: ClusterOptions) {
     this.#options = options
@@ -70,9 +69,6 @@ export class Cluster implements Service, ClusterPort {
 
   // ------------------------------------------------------------ facts
 
-  get nodeId(): string {
-    return this.#options.settings.node
-  }
   get bus(): PeerBus {
     return this.#parts.bus
   }
@@ -98,20 +94,13 @@ export class Cluster implements Service, ClusterPort {
   get isLeader(): boolean {
     return this.term !== null
   }
-  get draining(): boolean {
-    return this.#draining !== undefined
-  }
   /** Incarnations of the peers that this node can speak to now. */
   get peers(): readonly string[] {
     return this.#parts.bus.connected()
   }
 
-  incarnation(): string {
-    return this.membership.incarnation
-  }
-  leaseValid(): boolean {
-    return this.membership.leaseValid()
-  }
+  readonly incarnation = (): string => this.membership.incarnation
+  readonly leaseValid = (): boolean => this.membership.leaseValid()
   budgetOf(engine: string, lane: string): number {
     return this.#parts.budgets.budgetOf(engine, lane)
   }
@@ -299,7 +288,9 @@ export class Cluster implements Service, ClusterPort {
   #listen(): void {
     const { membership, watch, detector, heartbeat, leadership } = this.#parts
     const { elector, fencing } = leadership
-    heartbeat.onBeat(beat => this.#noteBeat(beat))
+    const { work, log, count } = this.#options
+    const notice = new DatabaseNotice(log, count, () => watch.hint())
+    heartbeat.onBeat(beat => notice.note(beat))
     membership.onLost(incarnation => {
       this.#rejoining = this.#rejoining.then(() => this.#rejoin(incarnation))
     })
@@ -331,7 +322,6 @@ export class Cluster implements Service, ClusterPort {
       // What the peer said before it could speak to this node was lost.
       this.#parts.budgets.hint()
     })
-    const { work, log } = this.#options
     const reception = {
       ...{ parts: this.#parts, work, log, look: () => this.#look() },
       ownership: (change: OwnershipChangeView, users: readonly string[]) => this.#ownership.tell(change, users),
@@ -389,22 +379,6 @@ export class Cluster implements Service, ClusterPort {
     const { running, queued } = this.#options.work.load()
     this.#parts.heartbeat.publishLoad(running, queued)
     this.#parts.reach.set(this.membership.leaseValid())
-  }
-
-  #noteBeat({ outcome, databaseNowMs, error }: BeatReport): void {
-    const { log, count } = this.#options
-    if (outcome === 'skipped') {
-      count?.('beatsSkipped')
-      return
-    }
-    const answers = databaseNowMs !== null
-    count?.(answers ? 'beatsRenewed' : 'beatsFailed')
-    if (answers === this.#databaseAnswers) return
-    this.#databaseAnswers = answers
-    if (answers) {
-      log.info({}, 'the database answers again')
-      this.watch.hint()
-    } else log.warn({ error }, 'the database does not answer')
   }
 
   /** The other members, by the last reading. */

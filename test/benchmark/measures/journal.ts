@@ -45,6 +45,7 @@ export async function measureTransitions(storeUrl: string, forMs: number): Promi
       nodeId: 'bench',
       incarnation: () => incarnation,
       leaseValid: () => true,
+      doubt: () => {},
       databaseNow: () => Date.now(),
     },
     settings: {
