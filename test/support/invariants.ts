@@ -119,7 +119,9 @@ function faultsOfSteps(row: Row, steps: readonly TransitionRow[], isFinished: bo
     if (Number(step.epoch) !== Number(before.epoch) + (changes ? 1 : 0))
       say(`version ${step.version} has a wrong epoch`)
     // The first version may be written by a node that leaves; a claim is noted under its new owner's name.
-    if (!changes && index > 1 && step.node !== before.node && before.event.type !== 'HANDED_OVER')
+    // What has ended is nobody's: any node drops its result.
+    const ofAnyNode = step.event.type === 'RESULT_DROPPED'
+    if (!changes && !ofAnyNode && index > 1 && step.node !== before.node && before.event.type !== 'HANDED_OVER')
       say(`version ${step.version} has another writer in the same epoch`)
   })
   return faults
