@@ -56,8 +56,10 @@ interface Losing {
 }
 
 const queryCommand = 3
+/** How long what is to be held may take to come; generous, since only a broken system gets there. */
+const patienceMs = 60_000
 /** Of what passed, this much of each statement is kept. */
-const keptLength = 4000
+const keptLength = 20_000
 
 class Connection {
   readonly client: Socket
@@ -128,6 +130,11 @@ export class MySqlProxy {
 
   #hold(matches: Matches, once: boolean): Hold {
     const arrived = Promise.withResolvers<Request>()
+    const patience = setTimeout(
+      () => arrived.reject(new Error(`no request matched; the last ones: ${JSON.stringify(this.requests.slice(-40))}`)),
+      patienceMs,
+    )
+    arrived.promise.finally(() => clearTimeout(patience)).catch(() => {})
     const ended = Promise.withResolvers<void>()
     const holding: Holding = { matches, once, taken: null, arrived: arrived.resolve, ended: ended.resolve }
     this.#holdings.add(holding)
