@@ -104,7 +104,9 @@ test.serial('mysql: a restart of the database is nobody’s death', async t => {
 test.serial('who comes back late from a stall has a whole lease period to do so', async t => {
   const url = `sqlite:${await temporaryFolder(t, 'late')}/lens.db`
   const members: Member[] = []
-  for (const name of ['a', 'b', 'c']) members.push(await startMember(t, { url, name, breakable: true }))
+  // A period that also a busy machine keeps within, from the first beat after the stall to the late one's.
+  const leaseMs = 8_000
+  for (const name of ['a', 'b', 'c']) members.push(await startMember(t, { url, name, leaseMs, breakable: true }))
   await eventually(() => members.some(({ cluster }) => cluster.isLeader))
   const [a, b, late] = members as [Member, Member, Member]
   const incarnation = late.cluster.incarnation()
