@@ -88,7 +88,7 @@ export class MySqlProxy {
   readonly requests: Request[] = []
   readonly #connections = new Set<Connection>()
   readonly #holdings = new Set<Holding>()
-  #losing: Losing | null = null
+  readonly #losing = new Set<Losing>()
 
   private constructor(url: string) {
     this.url = url
@@ -124,7 +124,7 @@ export class MySqlProxy {
   /** Lets the next request that matches through, then cuts its connection when the server has answered. Resolves then. */
   loseAnswerTo(matches: Matches): Promise<Request> {
     return new Promise(done => {
-      this.#losing = { matches, done }
+      this.#losing.add({ matches, done })
     })
   }
 
@@ -198,9 +198,10 @@ export class MySqlProxy {
       }
       return false
     }
-    if (this.#losing?.matches(request)) {
-      connection.losing = this.#losing
-      this.#losing = null
+    const losing = [...this.#losing].find(({ matches }) => matches(request))
+    if (losing) {
+      this.#losing.delete(losing)
+      connection.losing = losing
     }
     this.requests.push(request)
     connection.current = request

@@ -1,6 +1,12 @@
 /** Queries as rows, made durable through the real store, for tests of who owns them. */
 import { uuidv7 } from 'uuidv7'
-import { type QueryEvent, queryMachineVersion, replay, type StoredSnapshot } from '../../../src/domain/index.ts'
+import {
+  type Lane,
+  type QueryEvent,
+  queryMachineVersion,
+  replay,
+  type StoredSnapshot,
+} from '../../../src/domain/index.ts'
 import type { QuerySpecificationRow, Store } from '../../../src/store/index.ts'
 
 const noLimits = { queuedPerUser: 0, runningPerUser: 0, queuedPerLane: 0 }
@@ -25,12 +31,20 @@ export async function openSession(store: Store, user = 'ada', idleMs = 3_600_000
   return id
 }
 
-/** Submits `count` queries that wait in the heavy lane of the member; gives their handles. */
+/** What the queries ask for; by default an engine that no node has. */
+export interface AskedFor {
+  readonly sql?: string
+  readonly lane?: Lane
+  readonly engine?: string | null
+}
+
+/** Submits `count` queries that wait in the heavy lane of the member, unless they ask for another; gives their handles. */
 export async function submitQueries(
   store: Store,
   sessionId: string,
   owner: { readonly incarnation: string; readonly node: string },
   count: number,
+  { sql = 'select 1', lane = 'heavy', engine = 'main' }: AskedFor = {},
 ): Promise<readonly string[]> {
   const at = new Date(Date.UTC(2026, 0, 1)).toISOString()
   const queries = Array.from({ length: count }, () => {
@@ -40,7 +54,7 @@ export async function submitQueries(
       sessionId,
       user: 'ada',
       name: null,
-      sql: 'select 1',
+      sql,
       operation: 'execute',
       mode: 'async',
       priority: 'normal',
@@ -48,14 +62,14 @@ export async function submitQueries(
       database: null,
       properties: {},
       parameters: [],
-      requestedLane: 'heavy',
-      requestedEngine: null,
+      requestedLane: lane,
+      requestedEngine: engine === 'main' ? null : engine,
       idempotencyKey: null,
       deadlineAt: null,
       submittedAt: at,
     }
     const event: QueryEvent = { type: 'SUBMITTED', node: owner.node, at }
-    const [state] = replay({ handle, lane: 'heavy', engine: 'main' }, [event])
+    const [state] = replay({ handle, lane, engine }, [event])
     if (!state) throw new Error('the machine gave no state')
     const snapshot: StoredSnapshot = { machineVersion: queryMachineVersion, ...state }
     return {
