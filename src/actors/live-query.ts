@@ -198,9 +198,12 @@ export class LiveQuery {
     return this.#flying
   }
 
-  /** True when the state accepted the event: then it is a step on its way to the database. */
+  /**
+   * True when the state accepted the event: then it is a step on its way to the database. Nothing follows a hand-over: what an
+   * effect still has to say when the query was given away is said by its next owner's.
+   */
   send(event: UndatedEvent): boolean {
-    if (this.#detached) return false
+    if (this.#detached || this.#newOwner) return false
     const from = this.#actor.getSnapshot()
     const dated = { ...event, at: isoNow(this.#environment) } as QueryEvent
     this.#actor.send(dated)
