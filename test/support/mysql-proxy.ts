@@ -42,6 +42,21 @@ export interface Hold {
   release(): void
 }
 
+/** An answer that waits in the proxy: the database has done what was asked, and the node does not know. */
+export interface Delay {
+  /** Resolves when the server has answered. */
+  readonly first: Promise<Request>
+  release(): void
+}
+
+interface Delaying {
+  readonly matches: Matches
+  readonly answered: (request: Request) => void
+  /** The connection that it waits on, and what came there. */
+  connection: Connection | null
+  readonly answers: Buffer[]
+}
+
 interface Holding {
   readonly matches: Matches
   readonly once: boolean
@@ -67,6 +82,7 @@ class Connection {
   heldBy: Holding | null = null
   current: Request | null = null
   losing: Losing | null = null
+  delaying: Delaying | null = null
   transaction: string[] | null = null
   unparsed: Buffer = Buffer.alloc(0)
 
@@ -89,6 +105,7 @@ export class MySqlProxy {
   readonly #connections = new Set<Connection>()
   readonly #holdings = new Set<Holding>()
   readonly #losing = new Set<Losing>()
+  readonly #delaying = new Set<Delaying>()
 
   private constructor(url: string) {
     this.url = url
@@ -128,13 +145,36 @@ export class MySqlProxy {
     })
   }
 
-  #hold(matches: Matches, once: boolean): Hold {
+  /** Lets the next request that matches through, and keeps its answer until the release. */
+  delayAnswerTo(matches: Matches): Delay {
+    const arrived = this.#arrival()
+    const delaying: Delaying = { matches, answered: arrived.resolve, connection: null, answers: [] }
+    this.#delaying.add(delaying)
+    return {
+      first: arrived.promise,
+      release: () => {
+        this.#delaying.delete(delaying)
+        const { connection } = delaying
+        if (!connection) return
+        connection.delaying = null
+        for (const answer of delaying.answers) connection.client.write(answer)
+      },
+    }
+  }
+
+  /** Resolved by a request; rejects when none comes. */
+  #arrival(): PromiseWithResolvers<Request> {
     const arrived = Promise.withResolvers<Request>()
     const patience = setTimeout(
       () => arrived.reject(new Error(`no request matched; the last ones: ${JSON.stringify(this.requests.slice(-40))}`)),
       patienceMs,
     )
     arrived.promise.finally(() => clearTimeout(patience)).catch(() => {})
+    return arrived
+  }
+
+  #hold(matches: Matches, once: boolean): Hold {
+    const arrived = this.#arrival()
     const ended = Promise.withResolvers<void>()
     const holding: Holding = { matches, once, taken: null, arrived: arrived.resolve, ended: ended.resolve }
     this.#holdings.add(holding)
@@ -203,6 +243,11 @@ export class MySqlProxy {
       this.#losing.delete(losing)
       connection.losing = losing
     }
+    const delaying = [...this.#delaying].find(({ matches, connection }) => !connection && matches(request))
+    if (delaying) {
+      delaying.connection = connection
+      connection.delaying = delaying
+    }
     this.requests.push(request)
     connection.current = request
     if (/^(start transaction|begin)/i.test(sql)) connection.transaction = []
@@ -219,6 +264,9 @@ export class MySqlProxy {
       connection.losing = null
       connection.end()
       losing.done(request)
+    } else if (connection.delaying && request) {
+      connection.delaying.answers.push(data)
+      connection.delaying.answered(request)
     } else connection.client.write(data)
   }
 }

@@ -12,6 +12,7 @@ import { commitOf, type Matches, MySqlProxy, statementLike } from '../support/my
 import type { NodeProcess } from '../support/nodes.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 import { endless, sleepingFor } from '../support/sleeping.ts'
+import { slotsAreSplit } from '../support/slots.ts'
 import { StreamClient } from '../support/wire.ts'
 import { Workers } from '../support/workers.ts'
 
@@ -93,6 +94,7 @@ test.serial(
       await execute(node)
     }
 
+    await slotsAreSplit(shared.storeUrl, 'light', 3, lightSlots / 3)
     // Every slot is taken, so that what is asked now waits where it was asked.
     const blockers: string[] = []
     for (const node of [maker, second, third])
@@ -192,6 +194,17 @@ test.serial(
   },
 )
 
+/** Does this again and again until that has come: what a node without a slot was given may have been moved on. */
+async function workUntil<T>(reached: Promise<T>, round: () => Promise<unknown>): Promise<T> {
+  for (;;) {
+    const done = round().then(() => null)
+    // Its end comes later than what is waited for, or not at all.
+    done.catch(() => {})
+    const come = await Promise.race([reached.then(value => ({ value })), done])
+    if (come) return come.value
+  }
+}
+
 /** Where in the move a node is stopped for ever. */
 const move = (statement: RegExp): Matches => statementLike(statement)
 const points: readonly { readonly title: string; readonly matches: Matches; readonly lost?: boolean }[] = [
@@ -222,18 +235,19 @@ test.serial('kill -9 of the owner at any point of the move leaves each handle in
     await victim.ready()
     const hold = lost ? null : proxy.holdNext(matches)
     const reached = hold?.first ?? proxy.loseAnswerTo(matches)
-    const handles: string[] = []
-    for (const sql of statements) {
-      const { handle } = await victim.submit(token, { sql })
-      handles.push(handle)
-      submitted.push({ handle, sql })
-    }
-    const request = await reached
+    const request = await workUntil(reached, async () => {
+      const batch: string[] = []
+      for (const sql of statements) {
+        const { handle } = await victim.submit(token, { sql })
+        batch.push(handle)
+        submitted.push({ handle, sql })
+      }
+      await Promise.all(batch.map(handle => survivor.ended(token, handle)))
+    })
     await victim.kill()
     t.log(
       `${title}: ${[...request.transaction, request.sql].map(sql => sql.slice(0, 40).replace(/\s+/g, ' ')).join(' · ')}`,
     )
-    return handles
   }
   // Three at a time, so that a small machine is not full of nodes.
   for (const half of [points.slice(0, 3), points.slice(3)])
@@ -345,6 +359,35 @@ test.serial('what one node answered, every node answers from then on, under load
   t.true(load.rounds > 0)
   t.log(`${compared} answers compared, ${load.rounds} queries beside them`)
 })
+
+test.serial(
+  'what the database has, every node answers, also one that has not heard yet that its own commit succeeded',
+  async t => {
+    await shared.restore()
+    const proxy = await MySqlProxy.start(t, shared.storeUrl)
+    const owner = await shared.cluster.start({ name: 'late', env: { LENS_STORE_URL: proxy.url } })
+    await owner.ready()
+    const { token } = await owner.session('latecomer')
+    for (const event of ['LAUNCHED', 'STARTED', 'EXECUTED', 'STORED']) {
+      const delay = proxy.delayAnswerTo(
+        commitOf(new RegExp(`^INSERT INTO .query_transition.*"type\\\\?":\\\\?"${event}`, 's')),
+      )
+      let handle = ''
+      await workUntil(delay.first, async () => {
+        handle = (await owner.submit(token, { sql: sleepingFor(20), lane: 'light' })).handle
+        await nodeOf('n1').ended(token, handle)
+      })
+      const [elsewhere, here] = [await nodeOf('n1').query(token, handle), await owner.query(token, handle)]
+      t.true(elsewhere.version > 1, event)
+      t.is(here.version, elsewhere.version, `${event}: ${here.status}, ${elsewhere.status}`)
+      t.deepEqual(asOfVersion(here), asOfVersion(elsewhere))
+      if (elsewhere.status === 'SUCCESSFUL') t.deepEqual(await owner.rows(token, handle), [[true]])
+      delay.release()
+      t.is((await owner.ended(token, handle)).status, 'SUCCESSFUL')
+    }
+    await owner.terminate()
+  },
+)
 
 async function subscriber(
   t: ExecutionContext,
