@@ -17,14 +17,14 @@ export async function eventually<Answer>(
 ): Promise<Answer> {
   const { what = 'the condition', withinMs = 60_000, periodMs = 10 } = options
   const giveUpAt = performance.now() + withinMs
+  let seen = 'nothing'
   for (;;) {
-    let seen: string
     try {
       const answer = await within(ask(), giveUpAt - performance.now())
       if (satisfied(answer)) return answer
       seen = JSON.stringify(answer) ?? String(answer)
     } catch (error) {
-      seen = String(error)
+      seen = error === neverAnswered ? `${seen}, then no answer at all` : String(error)
     }
     if (performance.now() > giveUpAt)
       throw new Error(
@@ -34,12 +34,14 @@ export async function eventually<Answer>(
   }
 }
 
+const neverAnswered = new Error('asked, but never answered')
+
 /** A question that is never answered is an answer too. */
 async function within<Answer>(answer: Answer | Promise<Answer>, limitMs: number): Promise<Answer> {
   const ended = new AbortController()
   try {
     const late = setTimeout(Math.max(1, limitMs), undefined, { signal: ended.signal }).then(() => {
-      throw new Error('asked, but never answered')
+      throw neverAnswered
     })
     late.catch(() => {})
     return await Promise.race([answer, late])

@@ -7,8 +7,11 @@ import { LensClient } from '../../src/client/index.ts'
 import { directRows, longStatement, shortStatements } from '../support/flights.ts'
 import { Follower } from '../support/follower.ts'
 import { RawClient, type Statement, urlsOf, workOnce } from '../support/http-load.ts'
+import { brokenInvariants } from '../support/invariants.ts'
 import { mysqlDatabases } from '../support/mysql.ts'
 import { eventually, type NodeProcess, TestCluster } from '../support/nodes.ts'
+import { isAlive, startLens } from '../support/processes.ts'
+import { childrenOf, restart } from '../support/restarts.ts'
 import { Workers } from '../support/workers.ts'
 
 const databases = mysqlDatabases(test)
@@ -17,14 +20,6 @@ async function startCluster(t: ExecutionContext, env: Record<string, string> = {
   const cluster = new TestCluster(await databases.create(t), env)
   t.teardown(() => cluster.stop())
   return cluster
-}
-
-/** Ends a node in order, and starts one of the same name at the same address. */
-async function restart(cluster: TestCluster, node: NodeProcess): Promise<NodeProcess> {
-  const { code, signal } = await node.terminate()
-  if (code !== 0) throw new Error(`${node.name} ended with ${code ?? signal}: ${JSON.stringify(node.log.slice(-5))}`)
-  const { name, port } = node
-  return (await cluster.start({ name, port })).ready()
 }
 
 function statements(): Promise<Statement[]> {
@@ -135,7 +130,7 @@ test.serial(
     t.is((await idle.send(`/api/v1/queries/${long.handle}`)).status, 200)
     const { version } = await leaving.query(token, long.handle)
     const polled = poll.send(`/api/v1/queries/${long.handle}?after=${version + 100}&waitMs=60000`)
-      leaving.signal('SIGTERM')
+    leaving.signal('SIGTERM')
     await eventually('readiness is false', async () => (await fetch(`${leaving.url}/readyz`)).status === 503)
     const early = await polled
     t.is(early.status, 200)
@@ -161,3 +156,68 @@ test.serial(
     t.deepEqual(await leaving.exited, { code: 0, signal: null })
   },
 )
+
+test.serial('an admin drains a node, by the API and by the command line, from any node', async t => {
+  const cluster = await startCluster(t, { LENS_DRAIN_GRACE_MS: '50', LENS_LIMITS_RUNNING_PER_USER: '1000' })
+  const [n1, n2, n3] = (await cluster.startAll(3)) as [NodeProcess, NodeProcess, NodeProcess]
+  const { token } = await n1.session('ada')
+  const admin = await n1.session('admin')
+  const drain = (at: NodeProcess, node: string, by: string) =>
+    at.call('POST', `/api/v1/cluster/nodes/${node}/drain`, { token: by })
+  const refused = await drain(n1, 'n2', token)
+  t.deepEqual([refused.status, refused.body.code], [403, 'FORBIDDEN'])
+  const unknown = await drain(n1, 'n9', admin.token)
+  t.deepEqual([unknown.status, unknown.body.code], [404, 'NOT_FOUND'])
+  const long = longStatement(60)
+  const handles: string[] = []
+  for (const node of [n1, n2, n3]) handles.push((await node.submit(token, { sql: long })).handle)
+
+  // Another node, then the one that is asked.
+  t.is((await drain(n1, 'n2', admin.token)).status, 202)
+  t.deepEqual(await eventually('n2 leaves', () => n2.exit), { code: 0, signal: null })
+  const lens = startLens(t, ['drain', 'n3', '--server', n1.url, '--user', 'admin'])
+  t.deepEqual(await lens.exited, { code: 0, signal: null }, lens.err)
+  t.regex(lens.out, /n3 is draining/)
+  t.deepEqual(await eventually('n3 leaves', () => n3.exit), { code: 0, signal: null })
+  for (const handle of handles) {
+    const ended = await n1.ended(token, handle, 120_000)
+    t.is(ended.outcome, 'SUCCESSFUL', JSON.stringify(ended.error))
+    // One that had ended before its node was asked to leave stays with it; nothing else may.
+    t.true(ended.owner.node === 'n1' || ended.attempt === 1, JSON.stringify(ended))
+    t.deepEqual(await n1.rows(token, handle), await directRows(long))
+  }
+  const { body } = await n1.call('GET', '/api/v1/cluster', { token })
+  t.deepEqual(
+    body.nodes.map(({ node, state }: any) => [node, state]),
+    [['n1', 'alive']],
+  )
+  t.deepEqual((await n1.call('GET', '/api/v1/cluster/failovers', { token })).body.failovers, [])
+  t.deepEqual(await brokenInvariants(cluster.storeUrl, handles), [])
+  t.is((await drain(n1, 'n1', admin.token)).status, 202)
+  t.deepEqual(await eventually('n1 leaves', () => n1.exit), { code: 0, signal: null })
+})
+
+test.serial('the last node leaves nothing running, and what it leaves behind goes on with who starts next', async t => {
+  const cluster = await startCluster(t, {
+    LENS_DRAIN_GRACE_MS: '50',
+    LENS_LANES_HEAVY_SLOTS: '1',
+    LENS_LIMITS_RUNNING_PER_USER: '1000',
+  })
+  const [alone] = (await cluster.startAll(1)) as [NodeProcess]
+  const { token } = await alone.session('ada')
+  const long = longStatement(60)
+  const handles: string[] = []
+  for (let count = 0; count < 4; count++) handles.push((await alone.submit(token, { sql: long })).handle)
+  await eventually('one runs', async () => (await alone.query(token, handles[0] as string)).status === 'RUNNING')
+  const engines = childrenOf(alone.pid)
+  t.true(engines.length > 0)
+  t.deepEqual(await alone.terminate(), { code: 0, signal: null })
+  await eventually('nothing runs', () => engines.every(pid => !isAlive(pid)))
+  const next = await (await cluster.start({ name: 'next' })).ready()
+  for (const handle of handles) {
+    const ended = await next.ended(token, handle, 120_000)
+    t.is(ended.outcome, 'SUCCESSFUL', JSON.stringify(ended.error))
+    t.deepEqual(await next.rows(token, handle), await directRows(long))
+  }
+  t.deepEqual(await brokenInvariants(cluster.storeUrl, handles), [])
+})
