@@ -37,6 +37,8 @@ export interface RunningNode {
 }
 
 const storeBackoff = { firstMs: 100, limitMs: 2_000 }
+/** A departing node that cannot read the members within this time goes by what it read last. */
+const membersReadMs = 500
 /** After the hand-over: how long requests that are under way may still take. */
 const lastAnswersMs = 10_000
 /** How long clients have to close the connections on which they were told `Connection: close`. */
@@ -269,6 +271,8 @@ class Node implements RunningNode {
     const { readinessMs, graceMs } = this.#config.drain
     this.#logger.info({ readinessMs, graceMs }, 'leaving: handing work over')
     this.#api.announceLeaving()
+    // Subscribers are sent to who is there now, not to who was there when the members were last read.
+    await Promise.race([this.#cluster.watch.refresh().catch(() => undefined), this.#clock.sleep(membersReadMs)])
     this.#gateway.beginDrain()
     await Promise.all([
       this.#clock.sleep(readinessMs),
