@@ -29,12 +29,12 @@ test.serial('three nodes are killed at once, and one that starts again finishes 
   const key = { 'idempotency-key': 'waited-for-at-a-node-that-dies' }
   const waiting = [
     n3.call('POST', '/api/v1/queries', { token, headers: key, body: { sql: long, mode: 'sync', name: 'keyed' } }),
-    n3.call('POST', '/api/v1/queries', { token, body: { sql: long, mode: 'sync', name: 'unkeyed' } }),
+    n3.call('POST', '/api/v1/queries', { token, body: { sql: long, mode: 'sync', name: 'lonely' } }),
   ].map(answer => answer.then(() => 'answered').catch(() => 'broken'))
   const named = async (node: NodeProcess, name: string) =>
     (await node.call('GET', `/api/v1/queries?name=${name}`, { token })).body.queries
   await eventually('the synchronous ones are there', async () =>
-    (await Promise.all(['keyed', 'unkeyed'].map(name => named(n1, name)))).every(({ length }) => length === 1),
+    (await Promise.all(['keyed', 'lonely'].map(name => named(n1, name)))).every(({ length }) => length === 1),
   )
   await eventually('some run and some wait', async () => {
     const statuses = new Set(await Promise.all(handles.map(async handle => (await n1.query(token, handle)).status)))
@@ -68,7 +68,7 @@ test.serial('three nodes are killed at once, and one that starts again finishes 
   t.is(repeated.status, 200)
   t.is(repeated.body.query.handle, keyed.handle)
   t.deepEqual(repeated.body.rows, expected)
-  const [unkeyed] = await named(again, 'unkeyed')
+  const [unkeyed] = await named(again, 'lonely')
   const lost = await again.ended(token, unkeyed.handle)
   t.is(lost.outcome, 'FAILED')
   t.is(lost.error.code, 'NODE_LOST')
