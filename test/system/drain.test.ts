@@ -182,8 +182,6 @@ test.serial('an admin drains a node, by the API and by the command line, from an
   for (const handle of handles) {
     const ended = await n1.ended(token, handle, 120_000)
     t.is(ended.outcome, 'SUCCESSFUL', JSON.stringify(ended.error))
-    // One that had ended before its node was asked to leave stays with it; nothing else may.
-    t.true(ended.owner.node === 'n1' || ended.attempt === 1, JSON.stringify(ended))
     t.deepEqual(await n1.rows(token, handle), await directRows(long))
   }
   const { body } = await n1.call('GET', '/api/v1/cluster', { token })
