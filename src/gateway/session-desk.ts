@@ -90,7 +90,8 @@ export class SessionDesk {
   async read(principal: Principal, id: string): Promise<SessionRow> {
     const row = await this.#options.store.sessions.read(id)
     if (row?.status !== 'OPEN' || (row.user !== principal.user && !principal.admin))
-      throw new LensError('NOT_FOUND', 'There is no such session.')
+      // Its own session was there when it was validated: it was closed meanwhile.
+      throw id === principal.sessionId ? sessionInvalid() : new LensError('NOT_FOUND', 'There is no such session.')
     return row
   }
 
