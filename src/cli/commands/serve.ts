@@ -1,7 +1,9 @@
 /** `lens serve`: one node, until a signal asks it to leave. */
 import { type Command, Option } from 'commander'
+import { systemClock } from '../../async/index.ts'
 import type { Config } from '../../config/index.ts'
 import { type ExitCode, exitCodes } from '../exit-codes.ts'
+import { boundGarbage } from '../garbage.ts'
 import type { Terminal } from '../terminal.ts'
 import type { Run } from './query.ts'
 import { configOf, type ServerOptions, withServerOptions } from './server-options.ts'
@@ -36,6 +38,7 @@ async function serveNode(terminal: Terminal, config: Config, stopWithParent: boo
       asked.resolve()
     })
   }
+  boundGarbage(systemClock)
   // Loaded only here: the client commands start without a database driver.
   const { runNode } = await import('../../node.ts')
   const node = await runNode(config)
