@@ -71,6 +71,8 @@ export class FailureDetector {
       member = watch.member(incarnation)
     }
     if (!member?.earlyTakeover) return 'unknown'
+    // It closes its listener on purpose, before it has left: that it refuses proves nothing, and its lease decides.
+    if (member.state === 'draining') return 'unknown'
     const verdict = await this.#judge(member)
     log.info({ node: member.nodeId, incarnation, cause, verdict }, 'probed a suspect')
     if (verdict === 'dead') this.#proved.tell(member, cause)
