@@ -125,6 +125,8 @@ export class QueryDesk {
       throw new LensError('RESULT_NOT_READY', `The query is ${version.status}; cancel it first.`, { retryAfterMs: 500 })
     const row = await this.#options.views.row(handle)
     if (!row) throw new LensError('NOT_FOUND', 'There is no such query.')
+    // Another node was first, after we had looked: what was asked for is done.
+    if (row.status === 'CLOSED') return
     const snapshot = snapshotOf(row)
     const event: QueryEvent = { type: 'RESULT_DROPPED', at: new Date(databaseNow()).toISOString() }
     const outcome = row.outcome ?? outcomeOf(row.status, snapshot.context) ?? 'FAILED'
