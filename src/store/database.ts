@@ -29,6 +29,11 @@ export interface Connector {
   migrate(): Promise<void>
   close(): Promise<void>
   actAs(incarnation: string): Promise<void>
+  /**
+   * Runs `work` while nobody else runs any under this name. Whoever waits for the name waits for nothing else, and does not hold what others need.
+   * Rejects, to be repeated, when the name is not to be had soon.
+   */
+  alone<T>(name: string, work: () => Promise<T>): Promise<T>
   /** Ends the connections that an incarnation registered, and with them their locks. */
   killConnectionsOf(incarnation: string): Promise<void>
   readonly statementCount: number

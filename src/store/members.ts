@@ -15,11 +15,19 @@ export class Members {
   async join(
     member: NewMember,
   ): Promise<{ readonly joined: true } | { readonly joined: false; readonly by: MemberRow }> {
-    const { member: m, heartbeat: h, lease: l } = this.#database.tables
+    // One at a time, so that two processes with one node id cannot both find nobody. No row is locked for it: who is frozen
+    // while it joins is nobody's member yet, and its connections nobody's to end.
+    return this.#database.repeat(() =>
+      this.#database.connector.alone(`join ${member.nodeId}`, () => this.#joinAlone(member)),
+    )
+  }
+
+  #joinAlone(
+    member: NewMember,
+  ): Promise<{ readonly joined: true } | { readonly joined: false; readonly by: MemberRow }> {
+    const { member: m, heartbeat: h } = this.#database.tables
     const { dialect } = this.#database
     return this.#database.transaction(async transaction => {
-      // Joins are rare: one at a time, so that two processes with one node id cannot both find nobody.
-      await transaction.rows(`SELECT ${l.id} AS id_ FROM ${l} WHERE ${l.id} = 1${dialect.lockExclusive}`)
       const sameNode = (
         await this.#select(transaction, `m.${m.state} <> 'dead' AND m.${m.nodeId} = ?`, [member.nodeId])
       ).members

@@ -7,6 +7,8 @@
  *
  *     new ── set up, registered ──▶ free ⇄ used ── silent, broken, or of an older incarnation ──▶ dropped
  */
+
+import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { MikroORM, type MikroORM as Orm } from '@mikro-orm/core'
 import { Migrator } from '@mikro-orm/migrations'
@@ -216,6 +218,9 @@ function databaseName(url: string): string {
   return decodeURIComponent(new URL(url).pathname).replace(/^\//, '')
 }
 
+/** As the server says it of a row. */
+const lockWaitTimeout = { errno: 1205 }
+
 export class MySqlConnector implements Connector {
   readonly dialect = mysqlDialect
   readonly tables: Tables
@@ -281,18 +286,34 @@ export class MySqlConnector implements Connector {
 
   /** One node migrates under the server's named lock, on one connection; the others wait for it. */
   async migrate(): Promise<void> {
-    await this.transaction(async holder => {
-      const name = `lens:${databaseName(this.#url)}`.slice(0, 64)
-      for (;;) {
-        const [row] = await holder.rows<{ got: number }>('SELECT GET_LOCK(?, 1) AS got', [name])
-        if (Number(row?.got) === 1) break
-      }
+    await this.#holding(`lens:${databaseName(this.#url)}`.slice(0, 64), Number.POSITIVE_INFINITY, async () => {
       this.#driver.patient = true
       try {
         await this.orm.migrator.up()
       } finally {
         this.#driver.patient = false
-        await holder.rows('SELECT RELEASE_LOCK(?) AS released', [name])
+      }
+    })
+  }
+
+  alone<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const digest = createHash('sha256').update(JSON.stringify([databaseName(this.#url), name]))
+    return this.#holding(`lens:${digest.digest('hex').slice(0, 48)}`, 1, work)
+  }
+
+  /** The server's named lock, held by a connection that does nothing else: its end is the end of the lock. */
+  #holding<T>(lock: string, attemptsMax: number, work: () => Promise<T>): Promise<T> {
+    return this.transaction(async holder => {
+      for (let attempt = 1; ; attempt++) {
+        const [row] = await holder.rows<{ got: number }>('SELECT GET_LOCK(?, 1) AS got', [lock])
+        if (Number(row?.got) === 1) break
+        if (attempt >= attemptsMax)
+          throw Object.assign(new Error(`the lock ${lock} is held elsewhere`), lockWaitTimeout)
+      }
+      try {
+        return await work()
+      } finally {
+        await holder.rows('SELECT RELEASE_LOCK(?) AS released', [lock])
       }
     })
   }

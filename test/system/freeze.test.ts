@@ -270,3 +270,43 @@ test.serial('a leader is frozen in the middle of a claim: another one leads, and
   t.is(lease?.holder_node, survivor.name)
   t.deepEqual(await brokenInvariants(url, handles), [])
 })
+
+test.serial(
+  'a node is frozen in the middle of joining: nobody waits for it, also when a leader must be found',
+  async t => {
+    const scene = await startScene(t)
+    const { cluster, url, handles } = scene
+    const proxy = await MySqlProxy.start(t, url)
+    const held = proxy.holdNext(commitOf(/INSERT INTO `?member` /i))
+    const joiner = await cluster.start({ name: 'n4', env: { LENS_STORE_URL: proxy.url } })
+    await held.first
+    joiner.signal('SIGSTOP')
+
+    const members = () => ask(url, "SELECT incarnation FROM member WHERE state <> 'dead' ORDER BY incarnation")
+    const before = await members()
+    const [lease] = await ask(url, 'SELECT holder_node, term, expires_at FROM lease')
+    await eventually(
+      () => ask(url, 'SELECT term, expires_at FROM lease'),
+      rows => Number(rows[0]?.expires_at) > Number(lease?.expires_at) && rows[0]?.term === lease?.term,
+      { what: 'the leader renews its lease' },
+    )
+    t.deepEqual(await members(), before, 'nobody lost its lease')
+
+    const dead = scene.nodes.find(({ name }) => name === lease?.holder_node) as NodeProcess
+    const survivor = scene.nodes.find(node => node !== dead) as NodeProcess
+    const { token } = await survivor.session('alice')
+    handles.push((await dead.submit(token, { sql: longStatement(60) })).handle)
+    await dead.kill()
+    const query = await survivor.ended(token, handles[0] as string)
+    t.is(query.status, 'SUCCESSFUL')
+    t.not(query.owner.node, dead.name)
+
+    joiner.signal('SIGCONT')
+    held.release()
+    await joiner.ready()
+    const { handle } = await joiner.submit(token, { sql: 'select 8::int eight' })
+    handles.push(handle)
+    t.is((await survivor.ended(token, handle)).status, 'SUCCESSFUL')
+    t.deepEqual(await brokenInvariants(url, handles), [])
+  },
+)
