@@ -83,9 +83,12 @@ export class Membership {
 
   /** For how long the lease may still be trusted, in milliseconds; 0 or less: not at all. */
   leaseLeftMs(): number {
-    if (this.#state !== 'joined' || !this.#trusted) return 0
+    return this.#state === 'joined' && this.#trusted ? this.#trustLeftMs(this.#trusted) : 0
+  }
+
+  #trustLeftMs(since: { readonly monotonicMs: number; readonly wallMs: number }): number {
     const { clock, periods } = this.#options
-    const ageMs = Math.max(clock.monotonic() - this.#trusted.monotonicMs, clock.now() - this.#trusted.wallMs)
+    const ageMs = Math.max(clock.monotonic() - since.monotonicMs, clock.now() - since.wallMs)
     return periods.leaseMs - periods.marginMs - ageMs
   }
 
@@ -155,14 +158,27 @@ export class Membership {
     if (!answer.joined && reachable && answer.by.address === settings.address)
       answer = await stores.cluster.join({ ...member, supersedes: answer.by.incarnation })
     if (!answer.joined) return answer.by
-    heartbeat.act({ incarnation: this.#incarnation, leaseMs: periods.leaseMs })
     await stores.actAs(this.#incarnation)
-    this.#trusted = { monotonicMs: startedAtMs, wallMs }
+    const trusted = { monotonicMs: startedAtMs, wallMs }
+    if (this.#trustLeftMs(trusted) <= 0) return this.#discard()
+    heartbeat.act({ incarnation: this.#incarnation, leaseMs: periods.leaseMs })
+    this.#trusted = trusted
     this.#state = 'joined'
     this.#used = true
     log.info({ node: settings.node, incarnation: this.#incarnation, address: settings.address }, 'joined the cluster')
     if (!reachable) this.#probeSelfLater(this.#incarnation, 0)
     return null
+  }
+
+  /**
+   * Gives up an incarnation whose lease ran out while it joined (a frozen process, a slow commit): it may be fenced already,
+   * and whoever is told that it has joined would find out with the first request.
+   */
+  async #discard(): Promise<never> {
+    const incarnation = this.#incarnation
+    this.#incarnation = this.#options.random.uuid()
+    await this.#options.stores.cluster.leave(incarnation)
+    throw new Error(`the lease of ${incarnation} ran out while it joined`)
   }
 
   async #answersItself(): Promise<boolean> {

@@ -1,4 +1,4 @@
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { systemClock, systemRandom } from '../../src/async/index.ts'
 import type { BeatIdentity, BeatReport } from '../../src/cluster/beat-loop.ts'
 import { planMoves } from '../../src/cluster/duties/rebalancing.ts'
@@ -85,14 +85,17 @@ test('a node that hears neither database nor peers for three leases is cut off, 
   isolation.stop()
 })
 
-test('a lease is trusted no longer than both clocks allow', async t => {
-  const url = `sqlite:${await temporaryFolder(t, 'lease')}/lens.db`
+/** A membership on a clock of the test, over a store of its own; `beat` reports a beat to it. */
+async function membershipOn(t: ExecutionContext, name: string) {
+  const url = `sqlite:${await temporaryFolder(t, name)}/lens.db`
   const store = openStore({ url, connectionsMax: 2, retryMs: 2000, clock: systemClock, random: systemRandom })
   await store.open()
   t.teardown(() => store.close())
   const clock = new ManualClock()
-  let beat: (report: BeatReport) => void = () => undefined
+  let listener: (report: BeatReport) => void = () => undefined
   const acts: (BeatIdentity | null)[] = []
+  /** Runs between the row of the member and the first beat. */
+  const joining = { pause: async (): Promise<void> => undefined }
   const membership = new Membership({
     settings: {
       node: 'n',
@@ -105,7 +108,7 @@ test('a lease is trusted no longer than both clocks allow', async t => {
       drainGraceMs: 0,
     },
     periods: periodsOf({ leaseMs: 2000, heartbeatMs: 500 }),
-    stores: store,
+    stores: { cluster: store.cluster, actAs: () => joining.pause() },
     heartbeat: {
       start: async () => undefined,
       stop: async () => undefined,
@@ -113,8 +116,8 @@ test('a lease is trusted no longer than both clocks allow', async t => {
       lead: () => undefined,
       publishLoad: () => undefined,
       beatNow: () => undefined,
-      onBeat(listener) {
-        beat = listener
+      onBeat(given) {
+        listener = given
         return () => undefined
       },
     },
@@ -124,6 +127,39 @@ test('a lease is trusted no longer than both clocks allow', async t => {
     log: quietLog,
     count: () => undefined,
   })
+  return { store, clock, membership, acts, joining, beat: (report: BeatReport) => listener(report) }
+}
+
+test('an incarnation whose lease ran out while it joined is given up, and another one joins', async t => {
+  const { store, clock, membership, acts, joining } = await membershipOn(t, 'joining')
+  const first = membership.incarnation
+  joining.pause = async () => {
+    joining.pause = async () => undefined
+    clock.suspend(2000)
+  }
+  const joined = membership.join(new AbortController().signal)
+  await eventually(async () => {
+    await clock.advance(50)
+    return membership.joined
+  })
+  await joined
+  t.not(membership.incarnation, first)
+  t.true(membership.leaseValid())
+  t.deepEqual(
+    acts.map(identity => identity?.incarnation),
+    [membership.incarnation],
+    'nobody beats for the first',
+  )
+  const { members } = await store.cluster.members()
+  t.deepEqual(
+    members.map(({ incarnation }) => incarnation),
+    [membership.incarnation],
+    'the first has left: the name is free',
+  )
+})
+
+test('a lease is trusted no longer than both clocks allow', async t => {
+  const { store, clock, membership, acts, beat } = await membershipOn(t, 'lease')
   const renewed = (startedAtMs: number, wallStartedAtMs: number): BeatReport => ({
     incarnation: membership.incarnation,
     outcome: 'renewed',
