@@ -71,6 +71,7 @@ export class QueryHost {
     })
     this.#submissions = new Batcher({
       run: batch => this.#submitBatch(batch),
+      clock: environment.clock,
       flightsMax: submissionFlightsMax,
       sizeMax: submissionsInOneCommitMax,
     })

@@ -56,7 +56,7 @@ export class Journal {
     if (this.#scheduled || this.#flights >= this.#environment.settings.journalFlightsMax || this.#ready.size === 0)
       return
     this.#scheduled = true
-    setImmediate(() => {
+    this.#environment.clock.soon(() => {
       this.#scheduled = false
       this.#depart()
     })

@@ -5,9 +5,12 @@
  *     add ──▶ waiting ──(a flight is free)──▶ in flight ──▶ answered
  */
 
+import type { Clock } from './clock.ts'
+
 export interface BatcherOptions<Request, Answer> {
   /** Answers a batch in the order of its requests, or fails it as a whole. An `Error` as an answer rejects that request alone. */
   readonly run: (requests: Request[]) => Promise<readonly (Answer | Error)[]>
+  readonly clock: Pick<Clock, 'soon'>
   /** Batches under way at once. */
   readonly flightsMax: number
   /** Requests in one batch. */
@@ -50,7 +53,7 @@ export class Batcher<Request, Answer> {
   #schedule(): void {
     if (this.#scheduled || this.#flights >= this.#options.flightsMax || this.#waiting.length === 0) return
     this.#scheduled = true
-    setImmediate(() => {
+    this.#options.clock.soon(() => {
       this.#scheduled = false
       this.#depart()
     })

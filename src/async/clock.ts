@@ -4,6 +4,7 @@
  */
 
 import { randomBytes, randomUUID } from 'node:crypto'
+import { V7Generator } from 'uuidv7'
 
 /** Cancels a pending timer; safe to call twice and after it fired. */
 export type CancelTimer = () => void
@@ -13,6 +14,8 @@ export interface Clock {
   now(): number
   /** Monotonic clock in milliseconds, shared by all threads of the process. For measuring and for leases. */
   monotonic(): number
+  /** Runs `task` at the end of this turn of the loop: what is gathered until then travels together. */
+  soon(task: () => void): void
   /** Runs `task` once after `delayMs`; the timer does not keep the process alive. */
   after(delayMs: number, task: () => void): CancelTimer
   /** Runs `task` every `periodMs`; the timer does not keep the process alive. */
@@ -24,6 +27,8 @@ export interface Clock {
 export interface Random {
   /** A new UUIDv4. */
   uuid(): string
+  /** A new UUIDv7 of this time, milliseconds since 1970; those of one process grow. */
+  uuidOfTime(atMs: number): string
   /** `bytes` random bytes, fit for secrets, as base64url text. */
   secret(bytes: number): string
   /** A number in [0, 1), for jitter; never for secrets. */
@@ -36,6 +41,9 @@ export const timerMaxMs = 2 ** 31 - 1
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => Number(process.hrtime.bigint() / 1000n) / 1000,
+  soon(task) {
+    setImmediate(task)
+  },
   after(delayMs, task) {
     const timer = setTimeout(task, Math.min(Math.max(0, delayMs), timerMaxMs))
     timer.unref()
@@ -65,8 +73,11 @@ export const systemClock: Clock = {
   },
 }
 
+const ordered = new V7Generator()
+
 export const systemRandom: Random = {
   uuid: () => randomUUID(),
+  uuidOfTime: atMs => ordered.generateOrResetWithTs(Math.floor(atMs)).toString(),
   secret: bytes => randomBytes(bytes).toString('base64url'),
   fraction: () => Math.random(),
 }

@@ -298,7 +298,7 @@ export class WebSocketPeerBus implements PeerBus, Service {
   }
 
   #sayLater(key: string, interest: Interest, saidBefore: boolean): void {
-    if (this.#unsaid.size === 0) setImmediate(() => this.#sayInterests())
+    if (this.#unsaid.size === 0) this.#options.clock.soon(() => this.#sayInterests())
     if (!this.#unsaid.has(key)) this.#unsaid.set(key, { interest, saidBefore })
   }
 

@@ -81,7 +81,7 @@ export class PeerLink {
     }
     if (!this.#flushing) {
       this.#flushing = true
-      setImmediate(() => this.#flush())
+      this.#options.clock.soon(() => this.#flush())
     }
     return true
   }

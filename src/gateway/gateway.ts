@@ -72,9 +72,9 @@ export class LensGateway implements Gateway {
   constructor(options: GatewayOptions) {
     this.#options = options
     const { store, host, sessions, engines, settings, clock, random, logger, peers, nodeId, databaseNow } = options
-    this.#lookups = new Lookups(store, sessions, settings.admins)
-    this.#views = new Views(store.queries, host)
-    const history = new History(store.queries, this.#views)
+    this.#lookups = new Lookups(store, sessions, settings.admins, clock)
+    this.#views = new Views(store.queries, host, clock)
+    const history = new History(store.queries, this.#views, clock)
     this.#feed = new Feed({
       store,
       lookups: this.#lookups,
@@ -119,10 +119,18 @@ export class LensGateway implements Gateway {
       waits: this.#waits,
       results: this.#resultDesk,
       settings,
+      random,
       databaseNow,
       cancel: (principal, handle) => this.#queries.cancel(principal, handle),
     })
-    this.#preparedDesk = new PreparedDesk({ store, engines, settings, submissions: this.#submissions })
+    this.#preparedDesk = new PreparedDesk({
+      store,
+      engines,
+      settings,
+      random,
+      databaseNow,
+      submissions: this.#submissions,
+    })
     this.#topics = new ClusterTopics({
       store,
       cluster: options.cluster,

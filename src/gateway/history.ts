@@ -2,6 +2,7 @@
  * Every version of a query, made by replaying its transitions: what a subscriber missed is computed, not stored. Requests for
  * the same query that come before its reading has begun share it.
  */
+import type { Clock } from '../async/index.ts'
 import { type QueryEvent, type QueryView, queryView, replay } from '../domain/index.ts'
 import type { QueryStore } from '../store/index.ts'
 import { type Views, viewOfRow } from './views.ts'
@@ -9,11 +10,13 @@ import { type Views, viewOfRow } from './views.ts'
 export class History {
   readonly #queries: QueryStore
   readonly #views: Views
+  readonly #clock: Clock
   readonly #coming = new Map<string, Promise<readonly QueryView[]>>()
 
-  constructor(queries: QueryStore, views: Views) {
+  constructor(queries: QueryStore, views: Views, clock: Clock) {
     this.#queries = queries
     this.#views = views
+    this.#clock = clock
   }
 
   current(handle: string): Promise<QueryView | null> {
@@ -28,7 +31,7 @@ export class History {
   #all(handle: string): Promise<readonly QueryView[]> {
     const coming = this.#coming.get(handle)
     if (coming) return coming
-    const reading = new Promise<void>(resolve => setImmediate(resolve)).then(() => {
+    const reading = new Promise<void>(resolve => this.#clock.soon(resolve)).then(() => {
       this.#coming.delete(handle)
       return this.#read(handle)
     })

@@ -4,7 +4,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { SessionHost } from '../actors/index.ts'
-import { Batcher } from '../async/index.ts'
+import { Batcher, type Clock } from '../async/index.ts'
 import { LensError } from '../domain/index.ts'
 import type { QueryVersion, SessionCheck, SessionRow, Store } from '../store/index.ts'
 import type { Principal } from './contract.ts'
@@ -53,16 +53,17 @@ export class Lookups {
   readonly #batches: Batcher<Lookup, Found>
   readonly #touches: Batcher<string, undefined>
 
-  constructor(store: Store, sessions: SessionHost, admins: readonly string[]) {
+  constructor(store: Store, sessions: SessionHost, admins: readonly string[], clock: Clock) {
     this.#store = store
     this.#sessions = sessions
     this.#admins = new Set(admins)
-    this.#batches = new Batcher({ run: batch => this.#look(batch), flightsMax: 2, sizeMax: 200 })
+    this.#batches = new Batcher({ run: batch => this.#look(batch), clock, flightsMax: 2, sizeMax: 200 })
     this.#touches = new Batcher({
       run: async ids => {
         await store.sessions.touch([...new Set(ids)])
         return ids.map(() => undefined)
       },
+      clock,
       flightsMax: 1,
       sizeMax: 500,
     })

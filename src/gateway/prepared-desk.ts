@@ -1,5 +1,5 @@
 /** Prepared queries: checked once by the engine, then rows that any node executes. */
-import { uuidv7 } from 'uuidv7'
+import type { Random } from '../async/index.ts'
 import { LensError, type PreparedQueryView } from '../domain/index.ts'
 import { EngineError, type Engines } from '../engines/index.ts'
 import type { PreparedRow, SessionRow, Store } from '../store/index.ts'
@@ -12,6 +12,8 @@ export interface PreparedDeskOptions {
   readonly store: Store
   readonly engines: Engines
   readonly settings: GatewaySettings
+  readonly random: Random
+  readonly databaseNow: () => number
   readonly submissions: SubmissionDesk
 }
 
@@ -27,7 +29,7 @@ export class PreparedDesk {
     session: SessionRow,
     request: { sql: string; name?: string | null; engine?: string | null },
   ): Promise<PreparedQueryView> {
-    const { store, engines, settings } = this.#options
+    const { store, engines, settings, random, databaseNow } = this.#options
     const { sql, name = null, engine = null } = request
     if (Buffer.byteLength(sql) > settings.sqlBytesMax)
       throw new LensError('TOO_LARGE', `sql: may have ${settings.sqlBytesMax} bytes.`)
@@ -38,7 +40,7 @@ export class PreparedDesk {
         `engine: expected one of ${engines.drivers.map(known => known.name).join(', ')}, or a group.`,
       )
     const { database, properties } = session
-    const handle = uuidv7()
+    const handle = random.uuidOfTime(databaseNow())
     try {
       const { parameterCount, columns } = await driver.prepare({
         handle,

@@ -1,7 +1,6 @@
 /** From a request to a durable query, and, for a synchronous one, to its end. */
-
-import { uuidv7 } from 'uuidv7'
 import type { QueryHost } from '../actors/index.ts'
+import type { Random } from '../async/index.ts'
 import { isFinished, LensError, type QueryView } from '../domain/index.ts'
 import type { Engines } from '../engines/index.ts'
 import type { QuerySpecificationRow, SessionRow, Store } from '../store/index.ts'
@@ -21,6 +20,7 @@ export interface SubmissionDeskOptions {
   readonly waits: Waits
   readonly results: ResultDesk
   readonly settings: GatewaySettings
+  readonly random: Random
   readonly databaseNow: () => number
   readonly cancel: (principal: Principal, handle: string) => Promise<unknown>
 }
@@ -86,7 +86,7 @@ export class SubmissionDesk {
     request: SubmitRequest,
     key: string | null,
   ): QuerySpecificationRow {
-    const { settings, engines, databaseNow } = this.#options
+    const { settings, engines, random, databaseNow } = this.#options
     const {
       sql,
       operation = 'execute',
@@ -108,7 +108,7 @@ export class SubmissionDesk {
     checkProperties(properties, settings.propertiesBytesMax)
     const now = databaseNow()
     return {
-      handle: uuidv7(),
+      handle: random.uuidOfTime(now),
       sessionId: principal.sessionId,
       user: principal.user,
       name,

@@ -1,6 +1,6 @@
 /** Views of queries as of a version, from whatever has that version: the live actor, this node's memory, or the row. */
 import type { CommittedStep, QueryHost } from '../actors/index.ts'
-import { Batcher } from '../async/index.ts'
+import { Batcher, type Clock } from '../async/index.ts'
 import {
   checkSnapshot,
   outcomeOf,
@@ -21,13 +21,14 @@ export class Views {
   readonly #kept = new Map<string, { readonly epoch: number; readonly view: QueryView }>()
   readonly #rows: Batcher<string, QueryRow | null>
 
-  constructor(queries: QueryStore, host: QueryHost) {
+  constructor(queries: QueryStore, host: QueryHost, clock: Clock) {
     this.#host = host
     this.#rows = new Batcher({
       run: async handles => {
         const rows = new Map((await queries.read([...new Set(handles)])).map(row => [row.handle, row]))
         return handles.map(handle => rows.get(handle) ?? null)
       },
+      clock,
       flightsMax: 2,
       sizeMax: 100,
     })

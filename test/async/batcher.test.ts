@@ -1,13 +1,14 @@
 /** That requests share a flight, that a batch never starts before its requests arrived, and that failures reach whom they belong to. */
 import test from 'ava'
 import fc from 'fast-check'
-import { Batcher, type Deferred, deferred } from '../../src/async/index.ts'
+import { Batcher, type Deferred, deferred, systemClock } from '../../src/async/index.ts'
 
 /** Flights that land when the test says so. */
 function controlled(options: { flightsMax?: number; sizeMax?: number; waitingMax?: number } = {}) {
   const flights: { requests: number[]; landing: Deferred<readonly (number | Error)[]> }[] = []
   const departed: Deferred<void>[] = []
   const batcher = new Batcher<number, number>({
+    clock: systemClock,
     flightsMax: 1,
     sizeMax: 100,
     ...options,
@@ -118,6 +119,7 @@ test('every request gets its own answer, whatever the sizes and the order of lan
       async (requests, flightsMax, sizeMax) => {
         let underWay = 0
         const batcher = new Batcher<number, number>({
+          clock: systemClock,
           flightsMax,
           sizeMax,
           async run(batch) {

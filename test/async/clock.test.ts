@@ -94,3 +94,23 @@ test('randomness: distinct ids, secrets of the asked strength, fractions in [0, 
   t.is(Buffer.from(systemRandom.secret(32), 'base64url').length, 32)
   t.true(Array.from({ length: 1000 }, () => systemRandom.fraction()).every(fraction => fraction >= 0 && fraction < 1))
 })
+
+test('what is to be done soon is done after this turn, in order', async t => {
+  const order: string[] = []
+  const done = deferred()
+  systemClock.soon(() => order.push('first'))
+  systemClock.soon(done.resolve)
+  await null
+  order.push('this turn')
+  await done.promise
+  t.deepEqual(order, ['this turn', 'first'])
+})
+
+test('ids of a time are UUIDv7 of it, and grow', t => {
+  const atMs = Date.UTC(2026, 1, 3)
+  const ids = Array.from({ length: 100 }, () => systemRandom.uuidOfTime(atMs + 0.5))
+  t.deepEqual(ids.toSorted(), ids)
+  t.is(new Set(ids).size, 100)
+  t.is(Number.parseInt((ids[0] as string).replace('-', '').slice(0, 12), 16), atMs)
+  t.is((ids[0] as string)[14], '7')
+})

@@ -21,6 +21,9 @@ export class ManualClock implements Clock {
     return this.#monotonicMs
   }
 
+  soon(task: () => void): void {
+    setImmediate(task)
+  }
   after(delayMs: number, task: () => void): CancelTimer {
     return this.#add(delayMs, null, task)
   }
