@@ -8,6 +8,7 @@ const pad = 'x'.repeat(300)
 export class Floors {
   readonly #pool: Pool
   readonly #forMs: number
+  #inserted = 0
 
   constructor(url: string, forMs: number) {
     this.#pool = createPool({ uri: url, connectionLimit: 64 })
@@ -45,10 +46,9 @@ export class Floors {
 
   /** Single-row inserts, each its own commit, on 64 connections. */
   autocommitInserts(): Promise<number> {
-    let next = 0
     return closedLoop(64, this.#forMs, async () => {
       await this.#pool.execute('INSERT INTO floor_row VALUES (?, 1, 1, ?, ?)', [
-        `i${next++}`,
+        `i${this.#inserted++}`,
         'QUEUED',
         JSON.stringify({ pad }),
       ])

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { WebSocket } from 'ws'
 import { eventually, type NodeProcess, type TestCluster } from '../../support/nodes.ts'
+import { type Bench, unlimited } from '../bench.ts'
 import { latencyRow, type Row, spreadOf } from '../report.ts'
 
 type Fault = 'follower' | 'leader' | 'frozen'
@@ -14,7 +15,14 @@ const bounds: Record<Fault, { name: string; p50Ms: number; p99Ms: number }> = {
 const perTrial = 3
 const sql = 'select count(*) from flights a, range(4000) b where a.distance > b.range'
 
-export async function measureFailover(cluster: TestCluster, fault: Fault, trials: number): Promise<Row> {
+export function measureFailovers(bench: Bench): Promise<void> {
+  return bench.withCluster(3, { ...unlimited, LENS_LANES_HEAVY_SLOTS: '9' }, async cluster => {
+    for (const fault of ['follower', 'leader', 'frozen'] as const)
+      bench.tell(await measureFailover(cluster, fault, bench.failovers))
+  })
+}
+
+async function measureFailover(cluster: TestCluster, fault: Fault, trials: number): Promise<Row> {
   const times: number[] = []
   for (let trial = 0; trial < trials; trial++) times.push(...(await oneTrial(cluster, fault)))
   const { name, p50Ms, p99Ms } = bounds[fault]

@@ -9,11 +9,17 @@ import { queryMachine } from '../../../src/domain/index.ts'
 import { enginesOf } from '../../../src/engines/index.ts'
 import { silentLogger } from '../../../src/observability/index.ts'
 import { openStore } from '../../../src/store/index.ts'
+import type { Bench } from '../bench.ts'
+import { Floors } from '../floors.ts'
 import { closedLoop } from '../load.ts'
+import { inTurns, rateRow } from '../report.ts'
 
 const actors = 1_024
 
-export async function measureTransitions(storeUrl: string, forMs: number): Promise<number> {
+export async function measureJournal(bench: Bench): Promise<void> {
+  const storeUrl = await bench.database('journal')
+  const floors = new Floors(storeUrl, bench.roundMs)
+  await floors.prepare()
   const store = openStore({
     url: storeUrl,
     connectionsMax: 16,
@@ -86,16 +92,22 @@ export async function measureTransitions(storeUrl: string, forMs: number): Promi
   }
   await Promise.all(lives.map(live => live.durable()))
   let step = 0
-  const rate = await closedLoop(actors, forMs, async worker => {
-    const live = lives[worker] as LiveQuery
-    live.send({ type: 'ADVANCED', engineHandle: { id: live.handle, step: step++ } })
-    await live.durable()
-  })
+  const rounds = await inTurns(
+    bench.rounds,
+    () => floors.autocommitUpdates(),
+    () =>
+      closedLoop(actors, bench.roundMs, async worker => {
+        const live = lives[worker] as LiveQuery
+        live.send({ type: 'ADVANCED', engineHandle: { id: live.handle, step: step++ } })
+        await live.durable()
+      }),
+  )
   journal.stop()
   for (const live of lives) live.detach()
   await nextTick()
   await store.close()
-  return rate
+  await floors.close()
+  bench.tell(rateRow('durable transitions of one node (actors, journal, store)', rounds, 'bare single-row updates', 2))
 }
 
 function submitted(

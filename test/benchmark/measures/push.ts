@@ -3,8 +3,11 @@
  * commit, so each figure includes one commit; what a commit costs stands beside it.
  */
 import { once } from 'node:events'
+import { createConnection } from 'mysql2/promise'
 import { WebSocket } from 'ws'
 import type { NodeProcess } from '../../support/nodes.ts'
+import { type Bench, unlimited } from '../bench.ts'
+import { closedLoop } from '../load.ts'
 import { latencyRow, type Row, spreadOf } from '../report.ts'
 
 interface Frame {
@@ -55,12 +58,25 @@ class Subscriber {
   }
 }
 
-export async function measurePush(
-  owner: NodeProcess,
-  other: NodeProcess,
-  commitMs: number,
-  trials: number,
-): Promise<Row[]> {
+export function measurePush(bench: Bench): Promise<void> {
+  return bench.withCluster(3, unlimited, async (cluster, url) => {
+    const [owner, other] = cluster.nodes as [NodeProcess, NodeProcess]
+    bench.tell(...(await pushes(owner, other, await oneCommitMs(url), bench.brief)))
+  })
+}
+
+/** One connection that commits one row at a time. */
+async function oneCommitMs(url: string): Promise<number> {
+  const connection = await createConnection({ uri: url })
+  await connection.query('CREATE TABLE one_commit (id INT PRIMARY KEY)')
+  let next = 0
+  const perSecond = await closedLoop(1, 1_000, () => connection.query('INSERT INTO one_commit VALUES (?)', [next++]))
+  await connection.end()
+  return 1_000 / perSecond
+}
+
+async function pushes(owner: NodeProcess, other: NodeProcess, commitMs: number, brief: boolean): Promise<Row[]> {
+  const trials = brief ? 5 : 200
   const { token } = await owner.session('push')
   const here = new Subscriber(owner, token)
   const there = new Subscriber(other, token)
@@ -73,8 +89,8 @@ export async function measurePush(
   there.close()
 
   const fanOut: number[] = []
-  const subscribers = 1_000
-  for (let trial = 0; trial < 5; trial++) {
+  const subscribers = brief ? 50 : 1_000
+  for (let trial = 0; trial < (brief ? 1 : 5); trial++) {
     const all = Array.from({ length: subscribers }, () => new Subscriber(owner, token))
     const { handle } = await owner.submit(token, {
       sql: 'select count(*) from flights a, range(20) b where a.distance > b.range',
