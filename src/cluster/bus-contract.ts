@@ -2,7 +2,12 @@
  * What nodes tell each other. Hints: a message makes somebody look earlier, is never a proof, and its loss never changes an
  * outcome. Every message is JSON; those of one tick to one peer travel in one frame.
  */
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Clock, Random, Service } from '../async/index.ts'
 import type { Interest, OwnershipChangeView, ProgressFrame, QueryFrame } from '../domain/index.ts'
+
+import type { ClusterLog, CountUp } from './ports.ts'
 
 export type { Interest, ProgressFrame, QueryFrame }
 
@@ -46,4 +51,44 @@ export interface PeerBus {
   release(interest: Interest): void
   /** Called for every message of a peer but `hello` and `interest`. Returns the end of the listening. */
   listen(listener: (message: PeerMessage, fromIncarnation: string) => void): () => void
+}
+
+/** Where a member listens. */
+export interface PeerAddress {
+  readonly incarnation: string
+  readonly node: string
+  readonly address: string
+}
+
+/** What a bus is given of its node. */
+export interface PeerBusOptions {
+  /** Who this node is now; changes with every incarnation. */
+  readonly self: () => { readonly node: string; readonly incarnation: string }
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: ClusterLog
+  readonly count: CountUp
+  /** Between pings of a peer. */
+  readonly pingMs: number
+  readonly peerConnectMs: number
+}
+
+/** The bus as the cluster runs it: over WebSocket in a node, over a network of its own in a simulation. */
+export interface ConnectedBus extends PeerBus, Service {
+  /** The other living members: new ones are dialed, connections to all others end. */
+  connectTo(peers: readonly PeerAddress[]): void
+  /** Ends all connections; those to members are dialed again after the next `connectTo`. */
+  disconnect(): void
+  /** Incarnations that this node can speak to now. */
+  connected(): readonly string[]
+  /** Monotonic time of the last sign of life of any peer; null: none yet. */
+  readonly heardAtMs: number | null
+  /** Told when a connection closed without a goodbye, nobody listens at a member's address, or somebody else does. */
+  onSuspicion(listener: (incarnation: string, why: 'closed' | 'refused' | 'other') => void): () => void
+  /** Told when this node can speak to a peer. */
+  onOpen(listener: (incarnation: string) => void): () => void
+  /** Told when a peer has dialed this node. */
+  onArrival(listener: (incarnation: string) => void): () => void
+  /** For the HTTP server's `upgrade` event on `busPath`; absent where peers come another way. */
+  handleUpgrade?(request: IncomingMessage, socket: Duplex, head: Buffer): void
 }

@@ -158,7 +158,7 @@ export class Cluster implements Service, ClusterPort {
 
   /** For the HTTP server's `upgrade` event on `busPath`. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#parts.bus.handleUpgrade(request, socket, head)
+    this.#parts.bus.handleUpgrade?.(request, socket, head)
   }
 
   // ------------------------------------------------------------ life

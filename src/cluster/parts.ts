@@ -3,6 +3,7 @@ import type { Clock, Random } from '../async/index.ts'
 import type { OwnershipChangeView } from '../domain/index.ts'
 import type { MemberRow } from '../store/contract.ts'
 import type { LaneSlots } from './budget-plan.ts'
+import type { ConnectedBus, PeerBusOptions } from './bus-contract.ts'
 import { FailureDetector } from './failure-detector.ts'
 import { type Heartbeat, type LeaseModule, ThreadHeartbeat } from './heartbeat.ts'
 import { Isolation } from './isolation.ts'
@@ -32,6 +33,8 @@ export interface ClusterOptions {
   readonly count?: CountUp
   /** How an address is asked who is there; over HTTP unless given. */
   readonly probe?: Probe
+  /** How nodes speak to each other; over WebSocket unless given. */
+  readonly bus?: (options: PeerBusOptions) => ConnectedBus
   /** How long finished queries are kept; for ever unless given. */
   readonly queryRetentionMs?: number
   /** Running queries of one user in the cluster; 0 = unlimited, unless set. */
@@ -64,7 +67,7 @@ export interface ClusterParts {
   readonly health: StoreHealth
   readonly heartbeat: Heartbeat
   readonly membership: Membership
-  readonly bus: WebSocketPeerBus
+  readonly bus: ConnectedBus
   readonly reach: StoreReach
   readonly watch: MemberWatch
   readonly detector: FailureDetector
@@ -83,15 +86,8 @@ export function createParts(options: ClusterOptions, hooks: PartHooks): ClusterP
   // First, so that whoever acts on a beat finds the health that goes with it.
   heartbeat.onBeat(beat => health.observe(beat))
   const membership = new Membership({ settings, periods, stores, heartbeat, probe, clock, random, log, count })
-  const bus = new WebSocketPeerBus({
-    ...periods,
-    secret: settings.secret,
-    self: () => membership.identity,
-    clock,
-    random,
-    log,
-    count,
-  })
+  const makeBus = options.bus ?? (wiring => new WebSocketPeerBus({ ...wiring, secret: settings.secret }))
+  const bus = makeBus({ ...periods, self: () => membership.identity, clock, random, log, count })
   const watch = new MemberWatch({ store: stores.cluster, clock, periods, health, log })
   const ownIncarnation = () => membership.incarnation
   const detector = new FailureDetector({ probe, watch, ownIncarnation, clock, periods, log })

@@ -10,25 +10,24 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type RawData, type WebSocket, WebSocketServer } from 'ws'
-import type { CancelTimer, Clock, Random, Service } from '../async/index.ts'
-import type { Interest, PeerBus, PeerMessage, ProgressFrame, QueryFrame } from './bus-contract.ts'
+import type { CancelTimer } from '../async/index.ts'
+import type {
+  ConnectedBus,
+  Interest,
+  PeerAddress,
+  PeerBusOptions,
+  PeerMessage,
+  ProgressFrame,
+  QueryFrame,
+} from './bus-contract.ts'
 import { Interests, interestKey } from './interests.ts'
 import { Listeners } from './listeners.ts'
 import { type Dialer, PeerAuth } from './peer-auth.ts'
 import { parsePeerFrame } from './peer-frame.ts'
-import { type PeerAddress, PeerLink } from './peer-link.ts'
-import type { ClusterLog, CountUp } from './ports.ts'
+import { PeerLink } from './peer-link.ts'
 
-export interface WebSocketPeerBusOptions {
+export interface WebSocketPeerBusOptions extends PeerBusOptions {
   readonly secret: string
-  /** Who this node is now; changes with every incarnation. */
-  readonly self: () => { readonly node: string; readonly incarnation: string }
-  readonly clock: Clock
-  readonly random: Random
-  readonly log: ClusterLog
-  readonly count: CountUp
-  readonly pingMs: number
-  readonly peerConnectMs: number
   /** What may wait for one peer before it is cut off. */
   readonly bufferedBytesMax?: number
 }
@@ -45,7 +44,7 @@ const frameBytesMax = 64 << 20
 /** Pings that a peer may miss. */
 const silentPings = 4
 
-export class WebSocketPeerBus implements PeerBus, Service {
+export class WebSocketPeerBus implements ConnectedBus {
   readonly #options: WebSocketPeerBusOptions
   readonly #auth: PeerAuth
   readonly #server: WebSocketServer
@@ -85,14 +84,12 @@ export class WebSocketPeerBus implements PeerBus, Service {
     this.disconnect()
   }
 
-  /** Ends all connections; those to members are dialed again after the next `connectTo`. */
   disconnect(): void {
     for (const link of this.#links.values()) link.stop()
     this.#links.clear()
     for (const inbound of [...this.#inbound.values()]) this.#drop(inbound)
   }
 
-  /** The other living members: new ones are dialed, connections to all others end. */
   connectTo(peers: readonly PeerAddress[]): void {
     if (!this.#running) return
     const known = new Map(peers.map(peer => [peer.incarnation, peer]))
@@ -105,27 +102,22 @@ export class WebSocketPeerBus implements PeerBus, Service {
       if (!this.#links.has(peer.incarnation)) this.#links.set(peer.incarnation, this.#dial(peer))
   }
 
-  /** Incarnations that this node can speak to now. */
   connected(): readonly string[] {
     return [...this.#links.values()].filter(link => link.open).map(link => link.peer.incarnation)
   }
 
-  /** Monotonic time of the last sign of life of any peer; null: none yet. */
   get heardAtMs(): number | null {
     return this.#heardAtMs
   }
 
-  /** Told when a connection closed without a goodbye, nobody listens at a member's address, or somebody else does. */
   onSuspicion(listener: (incarnation: string, why: 'closed' | 'refused' | 'other') => void): () => void {
     return this.#suspicions.add(listener)
   }
 
-  /** Told when this node can speak to a peer. */
   onOpen(listener: (incarnation: string) => void): () => void {
     return this.#openings.add(listener)
   }
 
-  /** Told when a peer has dialed this node. */
   onArrival(listener: (incarnation: string) => void): () => void {
     return this.#arrivals.add(listener)
   }
@@ -170,7 +162,6 @@ export class WebSocketPeerBus implements PeerBus, Service {
     return this.#messages.add(listener)
   }
 
-  /** For the HTTP server's `upgrade` event on `busPath`. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Without a listener an error of the raw socket would end the process.
     const ignore = () => undefined

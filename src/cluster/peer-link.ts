@@ -9,15 +9,10 @@
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import { type Backoff, backoffDelayMs, type CancelTimer, type Clock, type Random } from '../async/index.ts'
+import type { PeerAddress } from './bus-contract.ts'
 import { busPath, type PeerAuth } from './peer-auth.ts'
 import type { ClusterLog, CountUp } from './ports.ts'
 import { isRefusal } from './probe.ts'
-
-export interface PeerAddress {
-  readonly incarnation: string
-  readonly node: string
-  readonly address: string
-}
 
 export interface PeerLinkOptions {
   readonly peer: PeerAddress

@@ -2,16 +2,15 @@
  * Who reaches the database. A node that does not says so in its readiness only while some peer does: when nobody reaches it,
  * leaving the proxy one by one would help nobody.
  */
-import type { PeerMessage } from './bus-contract.ts'
-import type { WebSocketPeerBus } from './peer-bus.ts'
+import type { ConnectedBus, PeerMessage } from './bus-contract.ts'
 
 export class StoreReach {
-  readonly #bus: WebSocketPeerBus
+  readonly #bus: ConnectedBus
   /** Peers that said that they reach it. */
   readonly #reaching = new Set<string>()
   #reached = false
 
-  constructor(bus: WebSocketPeerBus) {
+  constructor(bus: ConnectedBus) {
     this.#bus = bus
     bus.onOpen(incarnation => bus.send(incarnation, this.#word()))
     bus.listen((message, from) => {
