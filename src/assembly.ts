@@ -1,0 +1,212 @@
+/**
+ * What makes a node, without its doors: actors, cluster and gateway over a store and engines that are given, wired to each
+ * other. `node.ts` puts HTTP, a file or server for a store, and a process around it; a simulation puts its own world there.
+ *
+ *     built ──start──▶ serving ──handOverAll──▶ draining ──leaveCluster──▶ left ──close──▶ closed
+ */
+import { type ActorEnvironment, QueryHost, SessionHost } from './actors/index.ts'
+import type { Clock, Random } from './async/index.ts'
+import { Cluster, type ClusterOptions } from './cluster/index.ts'
+import type { Config } from './config/index.ts'
+import { lanes, queryMachineVersion } from './domain/index.ts'
+import type { Engines } from './engines/index.ts'
+import { LensGateway } from './gateway/index.ts'
+import { HandOverNews } from './hand-over-news.ts'
+import type { Logger } from './observability/index.ts'
+import { ResultReader, removeResultFiles } from './results/index.ts'
+import type { Store } from './store/index.ts'
+
+/** The groups of the configuration that matter behind the doors. */
+export type AssemblyConfig = Pick<
+  Config,
+  'node' | 'cluster' | 'drain' | 'lanes' | 'limits' | 'sessions' | 'results' | 'queries' | 'auth'
+>
+
+export interface AssemblyOptions {
+  readonly config: AssemblyConfig
+  readonly softwareVersion: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly store: Store
+  readonly engines: Engines
+  /** How it renews its lease, asks who is there, and speaks to peers. */
+  readonly cluster: Pick<ClusterOptions, 'lease' | 'probe' | 'bus' | 'count'>
+  /** Told of every committed step, before the gateway is. */
+  readonly onCommitted?: (steps: Parameters<ActorEnvironment['events']['committed']>[0]) => void
+  /** Somebody asks this node to leave. */
+  readonly onDrainRequested: () => void
+  /** It cannot go on: another live process took its name. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** A departing node that cannot read the members within this time goes by what it read last. */
+const membersReadMs = 500
+const progressMs = 500
+const journalFlightsMax = 4
+const journalBatchMax = 128
+
+export class Assembly {
+  readonly host: QueryHost
+  readonly sessions: SessionHost
+  readonly cluster: Cluster
+  readonly gateway: LensGateway
+  readonly #options: AssemblyOptions
+
+  constructor(options: AssemblyOptions) {
+    this.#options = options
+    const { config, clock, random, logger, store, engines } = options
+    const { node, results } = config
+    const resultDirectory = results.directory ?? null
+    const removeFiles = async (handle: string) => {
+      if (resultDirectory !== null) await removeResultFiles(resultDirectory, handle)
+    }
+
+    this.host = new QueryHost(this.#environment(), (engine, lane) => this.cluster.budgetOf(engine, lane))
+    const { passivateMs, idleMs, revalidateMs } = config.sessions
+    this.sessions = new SessionHost({ sessions: store.sessions, clock, random, nodeId: node.id, passivateMs })
+    this.cluster = new Cluster({
+      ...options.cluster,
+      settings: {
+        node: node.id,
+        address: node.advertiseUrl,
+        softwareVersion: options.softwareVersion,
+        snapshotVersion: queryMachineVersion,
+        ...config.cluster,
+        drainGraceMs: config.drain.graceMs,
+      },
+      stores: store,
+      work: this.host,
+      lanes: engines.drivers.flatMap(({ name, slots }) =>
+        lanes.map(lane => ({ engine: name, lane, slots: slots[lane] })),
+      ),
+      clock,
+      random,
+      log: logger.child({ part: 'cluster' }),
+      queryRetentionMs: config.queries.retentionMs,
+      runningPerUser: config.limits.runningPerUser,
+      onResultExpired: removeFiles,
+      onSessionsEnded: ids => this.gateway.sessionClosed(ids),
+      onCutOff: () => {
+        logger.error({}, 'cut off from the database and from every peer: ending what the engines run')
+        void this.host.abandon()
+      },
+      onDrainRequested: options.onDrainRequested,
+      onFatal: options.onFatal,
+    })
+    this.gateway = new LensGateway({
+      store,
+      host: this.host,
+      sessions: this.sessions,
+      engines,
+      results: new ResultReader({ pages: store.pages, directory: resultDirectory }),
+      peers: this.cluster.peerPort,
+      cluster: this.cluster,
+      settings: {
+        admins: config.auth.admins,
+        sessionIdleMs: idleMs,
+        sessionsPerUser: config.limits.sessionsPerUser,
+        sqlBytesMax: config.limits.sqlBytesMax,
+        propertiesBytesMax: config.limits.propertiesBytesMax,
+        pageRowsMax: config.limits.pageRowsMax,
+        revalidateMs,
+      },
+      clock,
+      random,
+      logger: logger.child({ part: 'gateway' }),
+      nodeId: node.id,
+      tokenSecret: config.cluster.secret,
+      databaseNow: () => this.cluster.databaseNow(),
+      deleteResultFiles: removeFiles,
+    })
+    this.cluster.bus.listen(message => {
+      if (message.type === 'frames') this.gateway.deliver(message.frames)
+      else if (message.type === 'progress') this.gateway.deliverProgress(message.frames)
+      else if (message.type === 'session-closed') this.gateway.sessionClosed(message.ids)
+    })
+    this.cluster.onOwnership((change, users) => this.gateway.ownershipChanged(change, users))
+  }
+
+  /** What the actors are given. The host is the cluster's work and the cluster the host's membership: asked, never held. */
+  #environment(): ActorEnvironment {
+    const { config, clock, random, logger, store, engines, onCommitted } = this.#options
+    const { queries, limits, lanes: laneConfig, results, node } = config
+    const news = new HandOverNews(clock, node.id, (target, change, users) => {
+      this.cluster.tellToLook(target)
+      this.cluster.announceOwnership(change, users)
+    })
+    return {
+      clock,
+      random,
+      logger: logger.child({ part: 'actors' }),
+      store,
+      pages: store.pages,
+      engines,
+      membership: {
+        nodeId: node.id,
+        incarnation: () => this.cluster.incarnation(),
+        leaseValid: () => this.cluster.leaseValid(),
+        doubt: () => void this.cluster.membership.confirm().catch(() => undefined),
+        databaseNow: () => this.cluster.databaseNow(),
+      },
+      settings: {
+        heavyFromCost: laneConfig.heavyFromCost,
+        failurePolicy: queries,
+        limits: {
+          queuedPerUser: limits.queuedPerUser,
+          runningPerUser: limits.runningPerUser,
+          queuedPerLane: laneConfig.queuedMax,
+        },
+        resultBytesMax: limits.resultBytesMax,
+        resultRetentionMs: results.retentionMs,
+        resultDirectory: results.directory ?? null,
+        progressMs,
+        journalFlightsMax,
+        journalBatchMax,
+      },
+      events: {
+        committed: steps => {
+          onCommitted?.(steps)
+          this.gateway.committed(steps)
+        },
+        progressed: ({ handle, sessionId }, progress) => this.gateway.progressed({ handle, sessionId, progress }),
+        handedOver: changes => news.add(changes, new Date(this.cluster.databaseNow()).toISOString()),
+      },
+    }
+  }
+
+  /** The store is open. Resolves when it has joined and serves. */
+  async start(): Promise<void> {
+    await this.#options.engines.start()
+    this.gateway.start()
+    await this.cluster.start()
+    this.host.budgetsChanged()
+    await this.host.look()
+  }
+
+  /** Sends subscribers and work elsewhere; resolves when all work is given away, and readiness was false for `readinessMs`. */
+  async handOverAll(readinessMs: number): Promise<void> {
+    const { clock, logger } = this.#options
+    // Subscribers are sent to who is there now, not to who was there when the members were last read.
+    await Promise.race([this.cluster.watch.refresh().catch(() => undefined), clock.sleep(membersReadMs)])
+    this.gateway.beginDrain()
+    await Promise.all([
+      clock.sleep(readinessMs),
+      this.cluster.drainSelf().catch(error => logger.error({ err: error }, 'not everything could be handed over')),
+    ])
+  }
+
+  /** Nobody asks here any more. */
+  async leaveCluster(): Promise<void> {
+    await this.cluster.stop()
+    this.gateway.stop()
+  }
+
+  /** Safe only after `leaveCluster`. */
+  async close(): Promise<void> {
+    this.host.stop()
+    this.sessions.stop()
+    await this.#options.engines.stop()
+    await this.#options.store.close()
+  }
+}
