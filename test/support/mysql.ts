@@ -61,6 +61,21 @@ export async function createDatabase(t: Teardown, serverUrl: string): Promise<st
   return url.href
 }
 
+/** The URL of a new database for a user who may do everything in it, and nothing else: `read_only` binds no administrator. */
+export async function createOrdinaryDatabase(t: Teardown, serverUrl: string): Promise<string> {
+  const url = new URL(await createDatabase(t, serverUrl))
+  await executeAt(serverUrl, "CREATE USER IF NOT EXISTS 'lens'@'%' IDENTIFIED BY 'lens'")
+  await executeAt(serverUrl, `GRANT ALL ON ${url.pathname.slice(1)}.* TO 'lens'@'%'`)
+  url.username = 'lens'
+  url.password = 'lens'
+  return url.href
+}
+
+/** One statement, on a connection of its own. */
+export async function executeAt(url: string, sql: string): Promise<void> {
+  await withConnection(url, connection => connection.query(sql))
+}
+
 async function withConnection<T>(url: string, work: (connection: Connection) => Promise<T>): Promise<T> {
   const connection = await createConnection({ uri: url, connectTimeout: 10_000 })
   try {

@@ -22,7 +22,11 @@ export interface LogLine {
 
 export interface NodeOptions {
   readonly name: string
+  /** The address that it listens on and that others reach it at; 127.0.0.1 unless given. */
+  readonly host?: string
   readonly port?: number
+  /** What comes before the node's own command, such as what enters a network namespace. */
+  readonly within?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
 
@@ -43,14 +47,16 @@ export function eventually<T>(
 
 export class NodeProcess {
   readonly name: string
+  readonly host: string
   readonly port: number
   readonly log: LogLine[] = []
   readonly #child: ChildProcess
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
   exit: { code: number | null; signal: NodeJS.Signals | null } | null = null
 
-  constructor(name: string, port: number, child: ChildProcess) {
+  constructor(name: string, port: number, child: ChildProcess, host = '127.0.0.1') {
     this.name = name
+    this.host = host
     this.port = port
     this.#child = child
     const keep = (line: string) => {
@@ -70,7 +76,7 @@ export class NodeProcess {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`
+    return `http://${this.host}:${this.port}`
   }
   get pid(): number {
     return this.#child.pid as number
@@ -202,16 +208,21 @@ export class TestCluster {
   }
 
   /** Starts a node; `ready` is the caller's to await. */
-  async start({ name, port, env }: NodeOptions): Promise<NodeProcess> {
+  async start({ name, host, port, env, within = [] }: NodeOptions): Promise<NodeProcess> {
     const chosen = port ?? (await freePort())
+    const [program, ...args] = [...within, process.execPath, main, 'serve', '--stop-with-parent'] as [
+      string,
+      ...string[],
+    ]
     // The channel ends with this process: no node outlives a test run that was killed.
-    const child = spawn(process.execPath, [main, 'serve', '--stop-with-parent'], {
+    const child = spawn(program, args, {
       cwd: this.#folder,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: {
         PATH: process.env.PATH,
         LENS_NODE_ID: name,
         LENS_PORT: String(chosen),
+        ...(host ? { LENS_HOST: host } : {}),
         LENS_STORE_URL: this.#storeUrl,
         LENS_CLUSTER_SECRET: 'a secret for tests only',
         LENS_DATA_DIR: path.join(this.#folder, name),
@@ -221,7 +232,7 @@ export class TestCluster {
       },
     })
     child.channel?.unref()
-    const node = new NodeProcess(name, chosen, child)
+    const node = new NodeProcess(name, chosen, child, host)
     this.nodes.push(node)
     return node
   }

@@ -4,36 +4,16 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import test, { type ExecutionContext } from 'ava'
-import { createConnection } from 'mysql2/promise'
+import test from 'ava'
 import { directRows, longStatement, shortStatements } from '../support/flights.ts'
 import { type RawAnswer, RawClient, type Statement, urlsOf } from '../support/http-load.ts'
 import { brokenInvariants } from '../support/invariants.ts'
-import { createDatabase, type MySqlServer, privateMySqlServer } from '../support/mysql.ts'
+import { createOrdinaryDatabase, executeAt, type MySqlServer, privateMySqlServer } from '../support/mysql.ts'
 import { eventually, type NodeProcess, TestCluster } from '../support/nodes.ts'
 import { Workers } from '../support/workers.ts'
 
 /** Some seconds: what runs on while the database is away. */
 const long = longStatement(200)
-
-async function asRoot(server: MySqlServer, sql: string): Promise<void> {
-  const connection = await createConnection({ uri: server.url })
-  try {
-    await connection.query(sql)
-  } finally {
-    connection.destroy()
-  }
-}
-
-/** The URL of a new database for a user who may do everything in it, and nothing else: `read_only` binds no administrator. */
-async function databaseOf(t: ExecutionContext, server: MySqlServer): Promise<string> {
-  const url = new URL(await createDatabase(t, server.url))
-  await asRoot(server, "CREATE USER IF NOT EXISTS 'lens'@'%' IDENTIFIED BY 'lens'")
-  await asRoot(server, `GRANT ALL ON ${url.pathname.slice(1)}.* TO 'lens'@'%'`)
-  url.username = 'lens'
-  url.password = 'lens'
-  return url.href
-}
 
 const failedBeatsOf = async (node: NodeProcess): Promise<number> =>
   Number(/lens_lease_renewals_total\{outcome="failed"\} (\d+)/.exec(await node.metrics())?.[1] ?? 0)
@@ -52,8 +32,8 @@ const faults: readonly Fault[] = [
   { what: 'frozen', begin: server => server.pause(), end: server => server.resume(), failedBeats: 4 },
   {
     what: 'made read-only',
-    begin: server => asRoot(server, 'SET GLOBAL read_only = 1'),
-    end: server => asRoot(server, 'SET GLOBAL read_only = 0'),
+    begin: server => executeAt(server.url, 'SET GLOBAL read_only = 1'),
+    end: server => executeAt(server.url, 'SET GLOBAL read_only = 0'),
     failedBeats: 15,
   },
 ]
@@ -114,7 +94,7 @@ class PatientClient {
 
 test.serial('the database is shut down, killed, frozen and made read-only under load', async t => {
   const server = await privateMySqlServer(t)
-  const cluster = new TestCluster(await databaseOf(t, server), {
+  const cluster = new TestCluster(await createOrdinaryDatabase(t, server.url), {
     LENS_STORE_RETRY_MS: '300',
     LENS_LIMITS_RUNNING_PER_USER: '1000',
   })
@@ -196,7 +176,7 @@ test.serial('the database is shut down, killed, frozen and made read-only under 
 
 test.serial('a database that is away when a node starts is waited for, and the node says so', async t => {
   const server = await privateMySqlServer(t)
-  const url = await databaseOf(t, server)
+  const url = await createOrdinaryDatabase(t, server.url)
   await server.stop()
   const cluster = new TestCluster(url, { LENS_STORE_RETRY_MS: '300' })
   t.teardown(() => cluster.stop())
