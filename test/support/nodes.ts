@@ -210,10 +210,8 @@ export class TestCluster {
   /** Starts a node; `ready` is the caller's to await. */
   async start({ name, host, port, env, within = [] }: NodeOptions): Promise<NodeProcess> {
     const chosen = port ?? (await freePort())
-    const [program, ...args] = [...within, process.execPath, main, 'serve', '--stop-with-parent'] as [
-      string,
-      ...string[],
-    ]
+    const whole = [...within, process.execPath, main, 'serve', '--stop-with-parent']
+    const [program = process.execPath, ...args] = whole
     // The channel ends with this process: no node outlives a test run that was killed.
     const child = spawn(program, args, {
       cwd: this.#folder,
