@@ -6,7 +6,7 @@
  * An attempt that is not answered in time is given up and its connection dropped; whether it had an effect is seen by
  * the next.
  */
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type Connection, createConnection, type ResultSetHeader } from 'mysql2'
 import { systemClock } from '../async/index.ts'
 import type { LeaseStore } from './contract.ts'
@@ -158,6 +158,31 @@ const sqliteNow = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)"
 const sqliteBusy = 5
 const busyPauseMs = 5
 
+/** What a beat does in an SQLite, inside a transaction. `now` is the database's clock as an SQL expression. */
+export function renewed(
+  prepared: (sql: string) => Pick<StatementSync, 'run' | 'get'>,
+  { incarnation, leaseMs, running, queued, term }: Beat,
+  now: string,
+): Omit<Renewal, 'serverIdentity'> {
+  const member = prepared(
+    `UPDATE heartbeat SET lease_expires_at = ${now} + ?, running = ?, queued = ? ` +
+      "WHERE incarnation = ? AND EXISTS (SELECT 1 FROM member AS m WHERE m.incarnation = heartbeat.incarnation AND m.state <> 'dead')",
+  ).run(leaseMs, running, queued, incarnation)
+  const leads =
+    Number(member.changes) > 0 && term !== null
+      ? prepared(`UPDATE lease SET expires_at = ${now} + ? WHERE id = 1 AND holder_incarnation = ? AND term = ?`).run(
+          leaseMs,
+          incarnation,
+          term,
+        )
+      : { changes: 0 }
+  return {
+    member: Number(member.changes) > 0,
+    leader: Number(leads.changes) > 0,
+    databaseNow: Number(prepared(`SELECT ${now} AS databaseNow`).get()?.databaseNow),
+  }
+}
+
 class SqliteLeaseStore implements LeaseStore {
   readonly #file: string
   readonly #attemptMs: number
@@ -182,7 +207,7 @@ class SqliteLeaseStore implements LeaseStore {
       }
   }
 
-  #renew({ incarnation, leaseMs, running, queued, term }: Beat): Renewal {
+  #renew(beat: Beat): Renewal {
     if (!this.#database) {
       this.#database = new DatabaseSync(this.#file, { timeout: 0 })
       this.#database.exec('PRAGMA synchronous = FULL')
@@ -190,28 +215,9 @@ class SqliteLeaseStore implements LeaseStore {
     const database = this.#database
     database.exec('BEGIN IMMEDIATE')
     try {
-      const member = database
-        .prepare(
-          `UPDATE heartbeat SET lease_expires_at = ${sqliteNow} + ?, running = ?, queued = ? ` +
-            "WHERE incarnation = ? AND EXISTS (SELECT 1 FROM member AS m WHERE m.incarnation = heartbeat.incarnation AND m.state <> 'dead')",
-        )
-        .run(leaseMs, running, queued, incarnation)
-      const leads =
-        Number(member.changes) > 0 && term !== null
-          ? database
-              .prepare(
-                `UPDATE lease SET expires_at = ${sqliteNow} + ? WHERE id = 1 AND holder_incarnation = ? AND term = ?`,
-              )
-              .run(leaseMs, incarnation, term)
-          : { changes: 0 }
-      const row = database.prepare(`SELECT ${sqliteNow} AS databaseNow`).get()
+      const renewal = renewed(sql => database.prepare(sql), beat, sqliteNow)
       database.exec('COMMIT')
-      return {
-        member: Number(member.changes) > 0,
-        leader: Number(leads.changes) > 0,
-        databaseNow: Number(row?.databaseNow),
-        serverIdentity: this.#file,
-      }
+      return { ...renewal, serverIdentity: this.#file }
     } catch (error) {
       if (database.isTransaction) database.exec('ROLLBACK')
       throw error

@@ -15,11 +15,12 @@ import { Migrator } from '@mikro-orm/migrations'
 import { MySqlDriver, type SqlEntityManager } from '@mikro-orm/mysql'
 import { CompiledQuery, type DatabaseConnection, type Driver, MysqlDialect, type QueryResult } from 'kysely'
 import { createPool, format, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2'
+import { endConnections, holdingLock, registration } from './connections.ts'
 import type { Connector, Statements } from './database.ts'
 import { mysqlDialect } from './dialect.ts'
 import { entities } from './entities.ts'
 import { migrationsList } from './migrations/index.ts'
-import { placeholders, type Tables, tablesOf } from './names.ts'
+import { type Tables, tablesOf } from './names.ts'
 
 export interface MySqlOptions {
   readonly url: string
@@ -218,9 +219,6 @@ function databaseName(url: string): string {
   return decodeURIComponent(new URL(url).pathname).replace(/^\//, '')
 }
 
-/** As the server says it of a row. */
-const lockWaitTimeout = { errno: 1205 }
-
 export class MySqlConnector implements Connector {
   readonly dialect = mysqlDialect
   readonly tables: Tables
@@ -286,7 +284,7 @@ export class MySqlConnector implements Connector {
 
   /** One node migrates under the server's named lock, on one connection; the others wait for it. */
   async migrate(): Promise<void> {
-    await this.#holding(`lens:${databaseName(this.#url)}`.slice(0, 64), Number.POSITIVE_INFINITY, async () => {
+    await holdingLock(this, `lens:${databaseName(this.#url)}`.slice(0, 64), Number.POSITIVE_INFINITY, async () => {
       this.#driver.patient = true
       try {
         await this.orm.migrator.up()
@@ -298,24 +296,7 @@ export class MySqlConnector implements Connector {
 
   alone<T>(name: string, work: () => Promise<T>): Promise<T> {
     const digest = createHash('sha256').update(JSON.stringify([databaseName(this.#url), name]))
-    return this.#holding(`lens:${digest.digest('hex').slice(0, 48)}`, 1, work)
-  }
-
-  /** The server's named lock, held by a connection that does nothing else: its end is the end of the lock. */
-  #holding<T>(lock: string, attemptsMax: number, work: () => Promise<T>): Promise<T> {
-    return this.transaction(async holder => {
-      for (let attempt = 1; ; attempt++) {
-        const [row] = await holder.rows<{ got: number }>('SELECT GET_LOCK(?, 1) AS got', [lock])
-        if (Number(row?.got) === 1) break
-        if (attempt >= attemptsMax)
-          throw Object.assign(new Error(`the lock ${lock} is held elsewhere`), lockWaitTimeout)
-      }
-      try {
-        return await work()
-      } finally {
-        await holder.rows('SELECT RELEASE_LOCK(?) AS released', [lock])
-      }
-    })
+    return holdingLock(this, `lens:${digest.digest('hex').slice(0, 48)}`, 1, work)
   }
 
   async close(): Promise<void> {
@@ -328,39 +309,11 @@ export class MySqlConnector implements Connector {
   }
 
   async #register(connection: PooledConnection, incarnation: string): Promise<void> {
-    const c = this.tables.memberConnection
-    await connection.executeQuery(
-      CompiledQuery.raw(
-        `INSERT INTO ${c} (${c.connectionId}, ${c.incarnation}, ${c.since}) ` +
-          `VALUES (CONNECTION_ID(), ?, ${this.dialect.now})${this.dialect.overwrite([c.connectionId], [c.incarnation, c.since])}`,
-        [incarnation],
-      ),
-    )
+    const { sql, values } = registration(this, incarnation)
+    await connection.executeQuery(CompiledQuery.raw(sql, values))
   }
 
-  async killConnectionsOf(incarnation: string): Promise<void> {
-    const c = this.tables.memberConnection
-    const registered = await this.statements.rows<{ id: number }>(
-      `SELECT ${c.connectionId} AS id FROM ${c} WHERE ${c.incarnation} = ? AND ${c.connectionId} <> CONNECTION_ID()`,
-      [incarnation],
-    )
-    if (registered.length === 0) return
-    // Ids are reused after a restart of the server: only what is connected to this very database is ours to end. (The table
-    // PROCESSLIST cannot be asked: MySQL fails where any connection's statement holds a character of four bytes.)
-    const ids = registered.map(({ id }) => Number(id))
-    const own = databaseName(this.#url)
-    const living = (await this.statements.rows<{ Id: number; db: string | null }>('SHOW PROCESSLIST')).filter(
-      ({ Id, db }) => ids.includes(Number(Id)) && db === own,
-    )
-    for (const { Id } of living)
-      try {
-        await this.statements.run(`KILL ${Number(Id)}`)
-      } catch (error) {
-        if ((error as { errno?: number }).errno !== 1094) throw error // unknown thread: it has gone by itself
-      }
-    await this.statements.run(
-      `DELETE FROM ${c} WHERE ${c.connectionId} IN ${placeholders(ids.length)} AND ${c.incarnation} = ?`,
-      [...ids, incarnation],
-    )
+  killConnectionsOf(incarnation: string): Promise<void> {
+    return endConnections(this, databaseName(this.#url), incarnation)
   }
 }

@@ -14,7 +14,7 @@ import { Migrator } from '@mikro-orm/migrations'
 import { NodeSqliteDialect, type SqlEntityManager, SqliteDriver } from '@mikro-orm/sql'
 import { CompiledQuery, type DatabaseConnection, type DialectAdapter, type Driver, type QueryResult } from 'kysely'
 import type { Connector, Statements } from './database.ts'
-import { sqliteDialect } from './dialect.ts'
+import { type SqlDialect, sqliteDialect } from './dialect.ts'
 import { entities } from './entities.ts'
 import { migrationsList } from './migrations/index.ts'
 import { type Tables, tablesOf } from './names.ts'
@@ -35,7 +35,7 @@ export function openSharedFile(file: string): DatabaseSync {
   }
 }
 
-class FileDriver implements Driver, DatabaseConnection {
+class FileDriver implements SqliteWay, DatabaseConnection {
   readonly #file: string
   readonly #statements = new Map<string, StatementSync>()
   #database: DatabaseSync | undefined
@@ -149,12 +149,18 @@ class FileDriver implements Driver, DatabaseConnection {
   }
 }
 
-class SharedFileDialect extends NodeSqliteDialect {
-  readonly driver: FileDriver
+/** A way to an SQLite below MikroORM, which queues by itself. */
+export interface SqliteWay extends Driver {
+  /** Runs `work`, which makes the schema, in one transaction. */
+  migrating(work: () => Promise<unknown>): Promise<void>
+}
 
-  constructor(file: string) {
+class SharedFileDialect extends NodeSqliteDialect {
+  readonly driver: SqliteWay
+
+  constructor(file: string, driver: SqliteWay) {
     super(file)
-    this.driver = new FileDriver(file)
+    this.driver = driver
   }
 
   override createDriver(): Driver {
@@ -170,19 +176,20 @@ class SharedFileDialect extends NodeSqliteDialect {
 }
 
 export class SqliteConnector implements Connector {
-  readonly dialect = sqliteDialect
+  readonly dialect: SqlDialect
   readonly tables: Tables
   readonly statements: Statements
   readonly orm: Orm
-  readonly #driver: FileDriver
+  readonly #driver: SqliteWay
   #statementCount = 0
 
-  constructor(file: string) {
-    const dialect = new SharedFileDialect(file)
-    this.#driver = dialect.driver
+  /** `way` and `dialect`: for a database that is no file, or has more than SQLite's own words. */
+  constructor(file: string, way: SqliteWay = new FileDriver(file), dialect: SqlDialect = sqliteDialect) {
+    this.dialect = dialect
+    this.#driver = way
     this.orm = new MikroORM({
       driver: SqliteDriver,
-      driverOptions: dialect,
+      driverOptions: new SharedFileDialect(file, way),
       dbName: file,
       entities,
       extensions: [Migrator],
@@ -244,7 +251,7 @@ export class SqliteConnector implements Connector {
     await this.orm.close(true)
   }
 
-  async actAs(): Promise<void> {}
+  async actAs(_incarnation: string): Promise<void> {}
 
   /** Every transaction that writes is alone already. */
   alone<T>(_name: string, work: () => Promise<T>): Promise<T> {
@@ -252,5 +259,5 @@ export class SqliteConnector implements Connector {
   }
 
   /** A process holds SQLite's write lock only while it runs: nothing can be taken from a frozen one. */
-  async killConnectionsOf(): Promise<void> {}
+  async killConnectionsOf(_incarnation: string): Promise<void> {}
 }

@@ -1,4 +1,5 @@
 /** The store as a whole: a connector for the URL's dialect, and the same repositories over either. */
+import type { MikroORM } from '@mikro-orm/core'
 import type { Clock, Random } from '../async/index.ts'
 import { LensError } from '../domain/index.ts'
 import { clusterStore } from './cluster.ts'
@@ -11,7 +12,7 @@ import type {
   Store,
   StoreOptions,
 } from './contract.ts'
-import { Database, type StoreLogger } from './database.ts'
+import { type Connector, Database, type StoreLogger } from './database.ts'
 import { MySqlConnector } from './mysql.ts'
 import { Pages } from './pages.ts'
 import { Prepared } from './prepared.ts'
@@ -31,7 +32,29 @@ const connectMs = 3000
 
 /** Makes a store; nothing is connected before `open()`. Throws on a URL that names no known database. */
 export function openStore(options: OpenStoreOptions): Store {
-  return new SqlStore(options)
+  return new SqlStore(connectorOf(options), options)
+}
+
+/** A way to a database, with the ORM that the store's own way is built on. */
+export type OrmConnector = Connector & { readonly orm: MikroORM }
+
+/** The same store on a way that is made elsewhere. */
+export function openStoreOn(connector: OrmConnector, options: Omit<OpenStoreOptions, 'url' | 'connectionsMax'>): Store {
+  return new SqlStore(connector, options)
+}
+
+function connectorOf({ url, connectionsMax, retryMs }: OpenStoreOptions): OrmConnector {
+  const file = sqliteFile(url)
+  if (file !== null) return new SqliteConnector(file)
+  if (!url.startsWith('mysql://'))
+    throw new LensError('REQUEST_INVALID', 'The store URL begins with neither sqlite: nor mysql://.')
+  return new MySqlConnector({
+    url,
+    // One connection may hold the schema's lock while another migrates.
+    connectionsMax: Math.max(2, connectionsMax),
+    silenceMs: retryMs + silenceSlackMs,
+    connectMs: Math.min(connectMs, retryMs + silenceSlackMs),
+  })
 }
 
 /** The file of `sqlite:<file>`; null when the URL is not of that kind. */
@@ -46,21 +69,14 @@ class SqlStore implements Store {
   readonly prepared: PreparedStore
   readonly cluster: ClusterStore
   readonly #database: Database
-  readonly #connector: MySqlConnector | SqliteConnector
+  readonly #connector: OrmConnector
   #open = false
 
-  constructor({ url, connectionsMax, retryMs, clock, random, logger }: OpenStoreOptions) {
-    const file = sqliteFile(url)
-    if (file !== null) this.#connector = new SqliteConnector(file)
-    else if (url.startsWith('mysql://'))
-      this.#connector = new MySqlConnector({
-        url,
-        // One connection may hold the schema's lock while another migrates.
-        connectionsMax: Math.max(2, connectionsMax),
-        silenceMs: retryMs + silenceSlackMs,
-        connectMs: Math.min(connectMs, retryMs + silenceSlackMs),
-      })
-    else throw new LensError('REQUEST_INVALID', 'The store URL begins with neither sqlite: nor mysql://.')
+  constructor(
+    connector: OrmConnector,
+    { retryMs, clock, random, logger }: Omit<OpenStoreOptions, 'url' | 'connectionsMax'>,
+  ) {
+    this.#connector = connector
     this.#database = new Database({ connector: this.#connector, clock, random, retryMs, logger })
     this.queries = new Queries(this.#database)
     this.pages = new Pages(this.#database)
