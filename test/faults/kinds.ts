@@ -1,0 +1,396 @@
+/**
+ * The faults, one by one: what each does to which nodes, for how long, and when it counts as recovered from.
+ *
+ *     fault ─────────────── recovery, while it lasts ──────────────▶ the others have taken over      `taken-over`
+ *     fault ─────────────── recovery ──────────────────────────────▶ what was affected has moved on  `moved`
+ *     fault … heal ──────── recovery ──────────────────────────────▶ every node serves, and writes   `serving`
+ */
+import { setTimeout } from 'node:timers/promises'
+import type { SeededRandom } from '../simulation/random.ts'
+import { engineProcessesOf } from '../support/engine-processes.ts'
+import { executeAt } from '../support/mysql.ts'
+import { blockLoop } from './inspector.ts'
+import type { Scene } from './scene.ts'
+
+export type Recovery = 'taken-over' | 'moved' | 'serving'
+
+export interface Fault {
+  readonly kind: KindName
+  /** What exactly was drawn. */
+  readonly detail: string
+  /** Nodes whose queries must go on. */
+  readonly affected: readonly string[]
+  readonly recovery: Recovery
+  /** How long it lasts, in milliseconds; with `taken-over`: how long after that it goes on. */
+  readonly lastsMs: number
+  begin(): Promise<unknown> | unknown
+  heal(): Promise<unknown> | unknown
+}
+
+export interface Kind {
+  /** Of how often it is drawn, beside the others. */
+  readonly weight: number
+  readonly needsNetwork?: true
+  draw(random: SeededRandom, scene: Scene): Omit<Fault, 'kind'>
+}
+
+const chosen = (random: SeededRandom, scene: Scene): string => random.pick(scene.names)
+const ms = (random: SeededRandom, from: number, to: number): number => Math.round(random.between(from, to))
+/** Past the lease of 2 s, and what is needed to notice. */
+const pastLease = (random: SeededRandom) => ms(random, 0, 1200)
+const withinLease = (random: SeededRandom) => ms(random, 150, 1200)
+const nothing = () => {}
+
+function restartedKill(scene: Scene, name: string): Pick<Fault, 'begin' | 'heal'> {
+  return {
+    async begin() {
+      const node = scene.node(name)
+      scene.expectEnd(node)
+      await node.kill()
+    },
+    heal: () => scene.begin(name),
+  }
+}
+
+async function killConnections(scene: Scene): Promise<void> {
+  const rows = await scene.ask("SELECT id FROM information_schema.processlist WHERE user = 'lens'")
+  // One that ended meanwhile cannot be killed.
+  await Promise.all(rows.map(({ id, ID }) => executeAt(scene.database.url, `KILL ${id ?? ID}`).catch(nothing)))
+}
+
+/** Each as soon as the next commit comes by, until the time is over. */
+async function loseCommits(scene: Scene, name: string, before: boolean, times: number, withinMs: number) {
+  const proxy = scene.proxy(name)
+  const over = setTimeout(withinMs, 'over')
+  for (let count = 0; count < times; count++) {
+    const lost = before ? proxy.loseRequest('COMMIT') : proxy.loseAnswerTo('COMMIT')
+    if ((await Promise.race([lost, over])) === 'over') break
+  }
+  proxy.loseNothing()
+}
+
+async function restartInTurn(scene: Scene): Promise<void> {
+  for (const name of scene.names) {
+    const node = scene.node(name)
+    if (!node.running) continue
+    scene.expectEnd(node)
+    const { code, signal } = await node.terminate()
+    if (code !== 0) throw new Error(`${name} left with ${code ?? signal}: ${JSON.stringify(node.log.slice(-10))}`)
+    await (await scene.begin(name)).ready()
+  }
+}
+
+export const kinds = {
+  kill: {
+    weight: 5,
+    draw(random, scene) {
+      const name = chosen(random, scene)
+      return {
+        detail: `kill -9 of ${name}`,
+        affected: [name],
+        recovery: 'taken-over',
+        lastsMs: ms(random, 0, 600),
+        ...restartedKill(scene, name),
+      }
+    },
+  },
+  'freeze-short': {
+    weight: 3,
+    draw(random, scene) {
+      const name = chosen(random, scene)
+      const lastsMs = withinLease(random)
+      return {
+        detail: `${name} stopped for ${lastsMs} ms`,
+        affected: [name],
+        recovery: 'serving',
+        lastsMs,
+        begin: () => scene.node(name).signal('SIGSTOP'),
+        heal: () => scene.node(name).signal('SIGCONT'),
+      }
+    },
+  },
+  'freeze-long': {
+    weight: 4,
+    draw(random, scene) {
+      const name = chosen(random, scene)
+      return {
+        detail: `${name} stopped past its lease`,
+        affected: [name],
+        recovery: 'taken-over',
+        lastsMs: pastLease(random),
+        begin: () => scene.node(name).signal('SIGSTOP'),
+        heal: () => scene.node(name).signal('SIGCONT'),
+      }
+    },
+  },
+  'loop-blocked': {
+    weight: 3,
+    draw(random, scene) {
+      const name = chosen(random, scene)
+      const lastsMs = random.chance(0.5) ? withinLease(random) : ms(random, 2500, 4000)
+      return {
+        detail: `the event loop of ${name} blocked for ${lastsMs} ms`,
+        affected: [name],
+        recovery: 'serving',
+        lastsMs,
+        begin: () => blockLoop(scene.node(name), scene.inspectorOf(name), lastsMs),
+        heal: nothing,
+      }
+    },
+  },
+  'connections-killed': {
+    weight: 3,
+    draw: (_random, scene) => ({
+      detail: 'all connections of all nodes killed at the database',
+      affected: [],
+      recovery: 'serving',
+      lastsMs: 0,
+      begin: () => killConnections(scene),
+      heal: nothing,
+    }),
+  },
+  'database-frozen': {
+    weight: 2,
+    draw(random, scene) {
+      const lastsMs = ms(random, 300, 3500)
+      return {
+        detail: `the database stopped for ${lastsMs} ms`,
+        affected: [],
+        recovery: 'serving',
+        lastsMs,
+        begin: () => scene.database.pause(),
+        heal: () => scene.database.resume(),
+      }
+    },
+  },
+  'database-restarted': {
+    weight: 2,
+    draw(random, scene) {
+      const lastsMs = ms(random, 0, 1500)
+      const killed = random.chance(0.6)
+      return {
+        detail: `the database ${killed ? 'killed' : 'shut down'}, started again after ${lastsMs} ms`,
+        affected: [],
+        recovery: 'serving',
+        lastsMs,
+        begin: () => (killed ? scene.database.kill() : scene.database.stop()),
+        heal: () => scene.database.start(),
+      }
+    },
+  },
+  'database-read-only': {
+    weight: 2,
+    draw(random, scene) {
+      const lastsMs = ms(random, 300, 3000)
+      return {
+        detail: `the database read-only for ${lastsMs} ms`,
+        affected: [],
+        recovery: 'serving',
+        lastsMs,
+        begin: () => executeAt(scene.database.url, 'SET GLOBAL read_only = 1'),
+        heal: () => executeAt(scene.database.url, 'SET GLOBAL read_only = 0'),
+      }
+    },
+  },
+  'database-delayed': {
+    weight: 2,
+    draw(random, scene) {
+      const name = chosen(random, scene)
+      const [delayMs, lastsMs] = [ms(random, 20, 400), ms(random, 500, 3000)]
+      return {
+        detail: `${delayMs} ms each way between ${name} and the database, for ${lastsMs} ms`,
+        affected: [name],
+        recovery: 'serving',
+        lastsMs,
+        begin: () => scene.proxy(name).delay(delayMs),
+        heal: () => scene.proxy(name).delay(0),
+      }
+    },
+  },
+  'database-half-open': {
+    weight: 2,
+    draw(random, scene) {
+      const name = chosen(random, scene)
+      const lastsMs = ms(random, 300, 3500)
+      const cut = random.chance(0.5)
+      return {
+        detail: `${name} and the database hear nothing of each other for ${lastsMs} ms${cut ? ', then the connections are cut' : ''}`,
+        affected: [name],
+        recovery: 'serving',
+        lastsMs,
+        begin: () => scene.proxy(name).pause(),
+        heal() {
+          if (cut) scene.proxy(name).cut()
+          scene.proxy(name).resume()
+        },
+      }
+    },
+  },
+  'database-one-way': {
+    weight: 2,
+    draw(random, scene) {
+      const name = chosen(random, scene)
+      const lastsMs = ms(random, 300, 3500)
+      const direction = random.pick(['requests', 'answers'] as const)
+      return {
+        detail: `${direction} between ${name} and the database held back for ${lastsMs} ms`,
+        affected: [name],
+        recovery: 'serving',
+        lastsMs,
+        begin: () => scene.proxy(name).pause(direction),
+        heal: () => scene.proxy(name).resume(),
+      }
+    },
+  },
+  'mid-commit': {
+    weight: 4,
+    draw(random, scene) {
+      const name = chosen(random, scene)
+      const before = random.chance(0.4)
+      const times = 1 + random.below(5)
+      return {
+        detail: `${times} × ${name} cut off from the database in a COMMIT, ${before ? 'before it arrived' : 'before its answer arrived'}`,
+        affected: [name],
+        recovery: 'serving',
+        lastsMs: 0,
+        begin: () => loseCommits(scene, name, before, times, 1500),
+        heal: nothing,
+      }
+    },
+  },
+  'one-way': {
+    weight: 3,
+    needsNetwork: true,
+    draw(random, scene) {
+      const from = chosen(random, scene)
+      const others = [...scene.names.filter(name => name !== from), 'host']
+      const to = random.pick(others)
+      const lastsMs = ms(random, 300, 3500)
+      const [sender, receiver] = random.chance(0.5) ? [from, to] : [to, from]
+      const place = (name: string) => (name === 'host' ? 'database and clients' : name)
+      return {
+        detail: `nothing from ${place(sender)} reaches ${place(receiver)}, for ${lastsMs} ms`,
+        affected: [from],
+        recovery: 'serving',
+        lastsMs,
+        begin: () => scene.network?.deafen(sender, receiver),
+        heal: () => scene.network?.undeafen(sender, receiver),
+      }
+    },
+  },
+  blackhole: {
+    weight: 4,
+    needsNetwork: true,
+    draw(random, scene) {
+      const name = chosen(random, scene)
+      return {
+        detail: `${name} unplugged`,
+        affected: [name],
+        recovery: 'taken-over',
+        lastsMs: pastLease(random),
+        begin: () => scene.network?.unplug(name),
+        heal: () => scene.network?.plug(name),
+      }
+    },
+  },
+  'rolling-restart': {
+    weight: 1,
+    draw: (_random, scene) => ({
+      detail: 'every node asked to leave, and started again, in turn',
+      affected: [],
+      recovery: 'serving',
+      lastsMs: 0,
+      begin: () => restartInTurn(scene),
+      heal: nothing,
+    }),
+  },
+  'engine-killed': {
+    weight: 3,
+    draw(random, scene) {
+      const name = chosen(random, scene)
+      return {
+        detail: `the engine process of ${name} killed`,
+        affected: [name],
+        recovery: 'moved',
+        lastsMs: 0,
+        begin() {
+          for (const pid of engineProcessesOf(scene.node(name).pid)) process.kill(pid, 'SIGKILL')
+        },
+        heal: nothing,
+      }
+    },
+  },
+  several: {
+    weight: 4,
+    draw: (random, scene) => together(random, scene),
+  },
+} as const satisfies Record<string, Kind>
+
+export type KindName = keyof typeof kinds
+
+export const kindNames = Object.keys(kinds) as KindName[]
+
+const bySelf: ReadonlySet<KindName> = new Set(['several', 'rolling-restart'])
+/** What two of cannot be had at the same time: the database is one, and so is the wire of a node. */
+const thing = ({ kind, detail }: Fault): string =>
+  kind === 'database-frozen' ||
+  kind === 'database-restarted' ||
+  kind === 'database-read-only' ||
+  kind === 'connections-killed'
+    ? 'database'
+    : `${/\bn\d\b/.exec(detail)?.[0]}`
+
+/** Two or three at once, each of another node or of the database. */
+function together(random: SeededRandom, scene: Scene): Omit<Fault, 'kind'> {
+  const parts: Fault[] = []
+  for (let count = 2 + random.below(2); parts.length < count; ) {
+    const part = drawFault(random, scene, name => !bySelf.has(name))
+    if (!parts.some(other => thing(other) === thing(part))) parts.push(part)
+  }
+  const begun = new Map<Fault, Promise<unknown>>()
+  const stepsMs = parts.map(() => ms(random, 0, 300))
+  const healed = [...parts].sort(() => random.fraction() - 0.5)
+  const lastsMs = Math.max(...parts.map(part => part.lastsMs + (part.recovery === 'taken-over' ? 2500 : 0)))
+  return {
+    detail: parts.map(({ detail }) => detail).join(' + '),
+    affected: [...new Set(parts.flatMap(({ affected }) => affected))],
+    recovery: 'serving',
+    lastsMs,
+    async begin() {
+      for (const [index, part] of parts.entries()) {
+        const begin = (async () => part.begin())()
+        begin.catch(nothing)
+        begun.set(part, begin)
+        await setTimeout(stepsMs[index])
+      }
+      // What is asked of a database that is away already ends only when that is healed.
+      await Promise.race([Promise.allSettled(begun.values()), setTimeout(2000)])
+    },
+    async heal() {
+      await Promise.all(
+        healed.map(async part => {
+          await begun.get(part)
+          await part.heal()
+        }),
+      )
+    },
+  }
+}
+
+/** One fault, of a kind that is allowed here. */
+export function drawFault(random: SeededRandom, scene: Scene, allowed: (kind: KindName) => boolean): Fault {
+  const possible = kindNames.filter(name => {
+    const kind: Kind = kinds[name]
+    return allowed(name) && (scene.network !== null || !kind.needsNetwork)
+  })
+  let ticket = random.between(
+    0,
+    possible.reduce((sum, name) => sum + kinds[name].weight, 0),
+  )
+  const isDrawn = (name: KindName): boolean => {
+    ticket -= kinds[name].weight
+    return ticket < 0
+  }
+  const kind = possible.find(isDrawn) ?? random.pick(possible)
+  return { kind, ...kinds[kind].draw(random, scene) }
+}

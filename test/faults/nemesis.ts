@@ -1,0 +1,115 @@
+/**
+ * Makes one fault after the other to a scene, heals each, and measures how long it took until all was well again. The next
+ * one comes when every node serves: what two faults at once do is a kind of its own.
+ */
+import { setTimeout } from 'node:timers/promises'
+import type { SeededRandom } from '../simulation/random.ts'
+import { drawFault, type Fault, type KindName } from './kinds.ts'
+import type { Owned, Scene } from './scene.ts'
+
+export interface FaultRecord {
+  readonly kind: KindName
+  readonly detail: string
+  /** Milliseconds since 1970, by this machine's clock. */
+  readonly beganAt: number
+  readonly healedAt: number
+  readonly settledAt: number
+  /** Unfinished queries of the affected nodes at the fault. */
+  readonly owned: number
+  /** Null when it did not recover in time. */
+  readonly recoveryMs: number | null
+  /** From where it was measured. */
+  readonly from: 'fault' | 'heal'
+}
+
+export interface NemesisOptions {
+  readonly scene: Scene
+  readonly random: SeededRandom
+  readonly allowed: (kind: KindName) => boolean
+  readonly pauseMs: number
+  readonly report: (fault: FaultRecord) => void
+}
+
+const recoversWithinMs = 30_000
+const periodMs = 15
+
+/** Until the time is over or so many faults are made. Rejects when a cluster does not come back. */
+export async function torment(options: NemesisOptions, isOver: (made: number) => boolean): Promise<FaultRecord[]> {
+  const { scene, random, allowed, pauseMs } = options
+  const made: FaultRecord[] = []
+  while (!isOver(made.length)) {
+    const record = await inflict(scene, drawFault(random, scene, allowed))
+    made.push(record)
+    options.report(record)
+    await setTimeout(random.between(pauseMs / 2, pauseMs * 1.5))
+  }
+  return made
+}
+
+export async function inflict(scene: Scene, fault: Fault): Promise<FaultRecord> {
+  const { kind, detail, affected, recovery, lastsMs } = fault
+  const owned = await scene.ownedBy(affected)
+  const members = (await scene.livingMembers()).filter(({ node }) => affected.includes(node))
+  const beganAt = Date.now()
+  const began = performance.now()
+  await fault.begin()
+  let recoveredAt: number | null = null
+  if (recovery !== 'serving')
+    recoveredAt = await momentOf(() =>
+      recovery === 'moved' ? haveMoved(scene, owned) : areTakenOver(scene, owned, members),
+    )
+  await setTimeout(lastsMs)
+  await fault.heal()
+  const healed = performance.now()
+  const healedAt = Date.now()
+  if (recovery === 'serving') recoveredAt = await momentOf(() => allServe(scene))
+  await scene.settled()
+  const from = recovery === 'serving' ? 'heal' : 'fault'
+  return {
+    kind,
+    detail,
+    beganAt,
+    healedAt,
+    settledAt: Date.now(),
+    owned: owned.length,
+    recoveryMs: recoveredAt === null ? null : Math.round(recoveredAt - (from === 'heal' ? healed : began)),
+    from,
+  }
+}
+
+/** When it first holds, on the monotonic clock; null when it does not in time. */
+async function momentOf(holds: () => Promise<boolean>): Promise<number | null> {
+  const giveUpAt = performance.now() + recoversWithinMs
+  while (performance.now() < giveUpAt) {
+    if (await holds().catch(() => false)) return performance.now()
+    await setTimeout(periodMs)
+  }
+  return null
+}
+
+/** The dead are known to be dead, and each of their queries has ended or has a living owner that has written its next version. */
+async function areTakenOver(
+  scene: Scene,
+  owned: readonly Owned[],
+  members: readonly { incarnation: string }[],
+): Promise<boolean> {
+  const living = new Set((await scene.livingMembers()).map(({ incarnation }) => incarnation))
+  if (members.some(({ incarnation }) => living.has(incarnation))) return false
+  const before = new Map(owned.map(query => [query.handle, query]))
+  return (await scene.stillCurrent(owned)).every(
+    ({ handle, version, incarnation }) => living.has(incarnation) && version > (before.get(handle)?.version ?? 0),
+  )
+}
+
+/** What was at work has ended or has its next version. */
+async function haveMoved(scene: Scene, owned: readonly Owned[]): Promise<boolean> {
+  const before = new Map(owned.map(query => [query.handle, query]))
+  return (await scene.stillCurrent(owned)).every(({ handle, version }) => {
+    const was = before.get(handle)
+    return was === undefined || was.status === 'QUEUED' || version > was.version
+  })
+}
+
+async function allServe(scene: Scene): Promise<boolean> {
+  return (await Promise.all(scene.names.map(name => scene.serves(name)))).every(Boolean)
+}
