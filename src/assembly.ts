@@ -5,10 +5,10 @@
  *     built ──start──▶ serving ──handOverAll──▶ draining ──leaveCluster──▶ left ──close──▶ closed
  */
 import { type ActorEnvironment, QueryHost, SessionHost } from './actors/index.ts'
-import type { Clock, Random } from './async/index.ts'
+import { backoffDelayMs, type Clock, type Random } from './async/index.ts'
 import { Cluster, type ClusterOptions } from './cluster/index.ts'
 import type { Config } from './config/index.ts'
-import { lanes, queryMachineVersion } from './domain/index.ts'
+import { LensError, lanes, queryMachineVersion } from './domain/index.ts'
 import type { Engines } from './engines/index.ts'
 import { LensGateway } from './gateway/index.ts'
 import { HandOverNews } from './hand-over-news.ts'
@@ -40,6 +40,7 @@ export interface AssemblyOptions {
   readonly onFatal: (error: Error) => void
 }
 
+const storeBackoff = { firstMs: 100, limitMs: 2_000 }
 /** A departing node that cannot read the members within this time goes by what it read last. */
 const membersReadMs = 500
 const progressMs = 500
@@ -175,13 +176,29 @@ export class Assembly {
     }
   }
 
-  /** The store is open. Resolves when it has joined and serves. */
+  /** Resolves when it has joined and serves; waits for the database as long as it takes. */
   async start(): Promise<void> {
+    await this.#openStore()
     await this.#options.engines.start()
     this.gateway.start()
     await this.cluster.start()
     this.host.budgetsChanged()
     await this.host.look()
+  }
+
+  /** A store that cannot be reached is waited for; the log says so, and so does `/readyz`. */
+  async #openStore(): Promise<void> {
+    const { store, clock, random, logger } = this.#options
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await store.open()
+        return
+      } catch (error) {
+        if (!(error instanceof LensError) || error.code !== 'STORE_UNAVAILABLE') throw error
+        logger.warn({ err: error, attempt }, 'the store cannot be reached, waiting for it')
+        await clock.sleep(backoffDelayMs(storeBackoff, attempt, random))
+      }
+    }
   }
 
   /** Sends subscribers and work elsewhere; resolves when all work is given away, and readiness was false for `readinessMs`. */

@@ -8,10 +8,9 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { ApiServer } from './api/index.ts'
 import { Assembly } from './assembly.ts'
-import { backoffDelayMs, type Clock, deferred, type Random, systemClock, systemRandom } from './async/index.ts'
+import { type Clock, deferred, type Random, systemClock, systemRandom } from './async/index.ts'
 import { type ClusterCount, periodsOf } from './cluster/index.ts'
 import { type Config, withPort } from './config/index.ts'
-import { LensError } from './domain/index.ts'
 import { openEngines } from './engines/index.ts'
 import { createLogger, createMetrics, type Logger, type Metrics } from './observability/index.ts'
 import { leaseModuleOf, openStore } from './store/index.ts'
@@ -33,7 +32,6 @@ export interface RunningNode {
   stop(): Promise<void>
 }
 
-const storeBackoff = { firstMs: 100, limitMs: 2_000 }
 /** After the hand-over: how long requests that are under way may still take. */
 const lastAnswersMs = 10_000
 /** How long clients have to close the connections on which they were told `Connection: close`. */
@@ -56,11 +54,8 @@ class Node implements RunningNode {
   readonly nodeId: string
   readonly left: Promise<void>
   readonly #config: Config
-  readonly #clock: Clock
-  readonly #random: Random
   readonly #logger: Logger
   readonly #metrics: Metrics
-  readonly #store: ReturnType<typeof openStore>
   readonly #assembly: Assembly
   readonly #api: ApiServer
   readonly #left = deferred()
@@ -73,13 +68,11 @@ class Node implements RunningNode {
     this.url = node.advertiseUrl
     this.nodeId = node.id
     this.left = this.#left.promise
-    this.#clock = clock
-    this.#random = random
     this.#logger = dependencies.logger ?? createLogger({ level: config.log.level, context: { node: node.id } })
     this.#metrics = createMetrics()
     const logger = this.#logger
     const { url, connectionsMax, retryMs } = storeConfig
-    this.#store = openStore({ url, connectionsMax, retryMs, clock, random, logger: logger.child({ part: 'store' }) })
+    const store = openStore({ url, connectionsMax, retryMs, clock, random, logger: logger.child({ part: 'store' }) })
     const engines = openEngines(
       { engines: config.engines },
       { clock, random, logger: logger.child({ part: 'engines' }) },
@@ -90,7 +83,7 @@ class Node implements RunningNode {
       clock,
       random,
       logger,
-      store: this.#store,
+      store,
       engines,
       cluster: {
         lease: leaseModuleOf({ url, attemptMs: periodsOf(config.cluster).attemptMs }),
@@ -126,23 +119,8 @@ class Node implements RunningNode {
     const { host, port } = this.#config.node
     await this.#api.start()
     this.#logger.info({ host, port, advertised: this.url }, 'listening')
-    await this.#openStore()
     await this.#assembly.start()
     this.#logger.info({ incarnation: this.#assembly.cluster.incarnation(), url: this.url }, 'the node serves')
-  }
-
-  /** A store that cannot be reached is waited for; the log says so, and so does `/readyz`. */
-  async #openStore(): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await this.#store.open()
-        return
-      } catch (error) {
-        if (!(error instanceof LensError) || error.code !== 'STORE_UNAVAILABLE') throw error
-        this.#logger.warn({ err: error, attempt }, 'the store cannot be reached, waiting for it')
-        await this.#clock.sleep(backoffDelayMs(storeBackoff, attempt, this.#random))
-      }
-    }
   }
 
   stop(): Promise<void> {

@@ -14,5 +14,5 @@ export {
   type OwnedWork,
   slotKey,
 } from './ports.ts'
-export { httpProbe, identityPath, type NodeIdentity, type Probe } from './probe.ts'
+export { httpProbe, identityPath, type NodeIdentity, type Probe, type ProbeAnswer } from './probe.ts'
 export { type ClusterSettings, periodsOf } from './settings.ts'
