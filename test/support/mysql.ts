@@ -14,6 +14,7 @@ import { eventually } from './conditions.ts'
 import type { Teardown } from './folders.ts'
 import { installedProgram, requiredProgram } from './packages.ts'
 import { freePort } from './ports.ts'
+import { endWithUs } from './survivors.ts'
 
 const execute = promisify(execFile)
 
@@ -167,7 +168,7 @@ export class MySqlServer {
     )
     this.#process = child
     this.#ended = new Promise(resolve => child.once('exit', () => resolve()))
-    watch(child.pid as number, this.#folder)
+    endWithUs(child.pid as number, this.#folder)
     let ended = false
     void this.#ended.then(() => {
       ended = true
@@ -208,15 +209,4 @@ export class MySqlServer {
     await this.kill()
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 })
   }
-}
-
-/** A shell that outlives us: ends the server and removes its folder when this process has gone without doing so. */
-function watch(pid: number, folder: string): void {
-  const script =
-    'while kill -0 "$1" 2>/dev/null && kill -0 "$2" 2>/dev/null; do sleep 1; done; ' +
-    'kill -0 "$1" 2>/dev/null || { kill -9 "$2" 2>/dev/null; sleep 1; rm -rf "$3"; }'
-  spawn('sh', ['-c', script, 'watch', String(process.pid), String(pid), folder], {
-    stdio: 'ignore',
-    detached: true,
-  }).unref()
 }

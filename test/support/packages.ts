@@ -3,17 +3,24 @@
  * asking anybody (as root on Debian), and else named, so that whoever runs the tests knows what is missing. Never skipped.
  */
 import { execFile } from 'node:child_process'
-import { access, constants } from 'node:fs/promises'
+import { access, constants, readdir } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 /** Servers live in folders that an ordinary user's PATH leaves out. */
 const serverFolders = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin']
+/** Debian keeps each PostgreSQL beside the others: `15/bin`, `17/bin`. */
+const postgresFolder = '/usr/lib/postgresql'
 
 /** The first of these programs that is installed, with its path; null when none is. */
 export async function installedProgram(names: readonly string[]): Promise<string | null> {
-  const folders = [...(process.env.PATH ?? '').split(delimiter).filter(folder => folder !== ''), ...serverFolders]
+  const versions = await readdir(postgresFolder).catch((): string[] => [])
+  const folders = [
+    ...(process.env.PATH ?? '').split(delimiter).filter(folder => folder !== ''),
+    ...serverFolders,
+    ...versions.sort((a, b) => Number(b) - Number(a)).map(version => join(postgresFolder, version, 'bin')),
+  ]
   for (const name of names)
     for (const folder of folders)
       try {
