@@ -70,6 +70,8 @@ interface Losing {
   readonly done: (request: Request) => void
 }
 
+/** MySQL's servers take attributes before the text of a query: none, in one set. */
+const noAttributes = '\0\x01'
 const queryCommand = 3
 /** How long what is to be held may take to come; generous, since only a broken system gets there. */
 const patienceMs = 60_000
@@ -227,7 +229,7 @@ export class MySqlProxy {
 
   /** False: it is held. */
   #look(connection: Connection, packet: Buffer): boolean {
-    const sql = packet.toString('utf8', 5)
+    const sql = packet.toString('utf8', 5).replace(noAttributes, '')
     const request: Request = { sql: sql.slice(0, keptLength), transaction: connection.transaction ?? [], answer: null }
     const holding = [...this.#holdings].find(({ matches }) => matches(request))
     if (holding && !(holding.once && holding.taken)) {

@@ -189,7 +189,7 @@ test.serial('no hint ever arrives: polling finds every version, who is dead, and
   t.teardown(() => watcher.terminate())
   watcher.send({ type: 'subscribe', id: 'all', topic: 'session' })
   await watcher.frame('subscribed', frame => frame.type === 'subscribed')
-  const sql = longStatement(60)
+  const sql = longStatement(240)
   const handles: string[] = []
   for (const node of [dead, dead, leader, survivor]) handles.push((await node.submit(token, { sql })).handle)
   await eventually(
