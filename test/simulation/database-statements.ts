@@ -1,0 +1,128 @@
+/**
+ * What a statement's text says of the locks that MySQL would take for it, and the texts by which SQLite tells the keys of those
+ * rows: `RETURNING` for what writes, a second SELECT of keys for what only locks.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { type SqlDialect, sqliteDialect } from '../../src/store/dialect.ts'
+
+/** SQLite's words, the database's own clock, and marks where MySQL would lock. */
+export const simulatedDialect: SqlDialect = {
+  ...sqliteDialect,
+  now: 'lens_now()',
+  lockShared: ' /*share*/',
+  lockExclusive: ' /*update*/',
+  lockSkipping: ' /*skip*/',
+  rowsMax: 200,
+  bytesMax: 4 * 2 ** 20,
+}
+
+/** How the key of a row stands in the lock table; keys of several columns are joined. */
+const separator = '\u001f'
+
+export interface AnalysedStatement {
+  readonly kind: 'read' | 'locking-read' | 'write'
+  /** Written; empty for a read. */
+  readonly table: string
+  /** All that the text mentions. */
+  readonly tables: readonly string[]
+  readonly locks: 'shared' | 'exclusive'
+  readonly plain: StatementSync
+  /** Rows `{table_, key_}` that a locking read locks, or `{key_}` that a write has written, doing it; null for a plain read. */
+  readonly keys: StatementSync | null
+}
+
+export interface KeyRow {
+  readonly table_?: string
+  readonly key_: string
+}
+
+const statementsMax = 2000
+
+export class AnalysedStatements {
+  readonly #database: DatabaseSync
+  readonly #known = new Map<string, AnalysedStatement>()
+  /** The key of a row as an SQL expression over unqualified columns, by table. */
+  readonly #keys = new Map<string, readonly string[]>()
+  readonly #mentions: readonly { readonly table: string; readonly pattern: RegExp }[]
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+    const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all() as { name: string }[]
+    for (const { name } of tables) {
+      const columns = database.prepare(`PRAGMA table_info(\`${name}\`)`).all() as { name: string; pk: number }[]
+      const key = columns.filter(({ pk }) => pk > 0).sort((a, b) => a.pk - b.pk)
+      this.#keys.set(
+        name,
+        key.map(column => column.name),
+      )
+    }
+    this.#mentions = tables.map(({ name }) => ({ table: name, pattern: new RegExp(`\\b${name}\\b`) }))
+  }
+
+  of(sql: string): AnalysedStatement {
+    let statement = this.#known.get(sql)
+    if (statement) return statement
+    if (this.#known.size >= statementsMax)
+      for (const old of [...this.#known.keys()].slice(0, statementsMax / 2)) this.#known.delete(old)
+    statement = this.#analyse(sql)
+    this.#known.set(sql, statement)
+    return statement
+  }
+
+  #analyse(sql: string): AnalysedStatement {
+    const tables = this.#mentions.filter(({ pattern }) => pattern.test(sql)).map(({ table }) => table)
+    const write = /^\s*(?:insert\s+into|update|delete\s+from)\s+[`"]?(\w+)/i.exec(sql)
+    if (write) {
+      const table = write[1] as string
+      return {
+        kind: 'write',
+        table,
+        tables,
+        locks: 'exclusive',
+        plain: this.#database.prepare(sql),
+        keys: this.#database.prepare(`${sql} RETURNING ${this.#key(table, '')} AS key_`),
+      }
+    }
+    const mark = /\/\*(share|update|skip)\*\//.exec(sql)
+    const text = mark?.[1] === 'skip' ? this.#skipping(sql) : sql
+    return {
+      kind: mark ? 'locking-read' : 'read',
+      table: '',
+      tables,
+      locks: mark?.[1] === 'share' ? 'shared' : 'exclusive',
+      plain: this.#database.prepare(text),
+      keys: mark ? this.#database.prepare(this.#keysOf(text)) : null,
+    }
+  }
+
+  /** Without the rows that somebody else has locked. */
+  #skipping(sql: string): string {
+    const { table, alias } = lockedTable(sql)
+    return sql.replace(' WHERE ', ` WHERE lens_free('${table}', ${this.#key(table, alias)}) AND `)
+  }
+
+  #keysOf(sql: string): string {
+    return sql
+      .split(' UNION ALL ')
+      .map(select => {
+        const { table, alias, list } = lockedTable(select)
+        return `SELECT '${table}' AS table_, ${this.#key(table, alias)} AS key_${select.slice(list)}`
+      })
+      .join(' UNION ALL ')
+  }
+
+  #key(table: string, alias: string): string {
+    const columns = this.#keys.get(table)
+    if (!columns || columns.length === 0) throw new Error(`${table} has no primary key: its rows cannot be locked`)
+    const qualified = columns.map(column => `${alias === '' ? '' : `\`${alias}\`.`}\`${column}\``)
+    return qualified.length === 1 ? `CAST(${qualified[0]} AS TEXT)` : qualified.join(` || '${separator}' || `)
+  }
+}
+
+/** The one table of a locking SELECT, how its columns are qualified, and where its list ends. */
+function lockedTable(select: string): { table: string; alias: string; list: number } {
+  const from = /^SELECT .*?( FROM `(\w+)`(?: AS (\w+))?)/.exec(select)
+  if (!from) throw new Error(`not a locking read of one table: ${select}`)
+  const table = from[2] as string
+  return { table, alias: from[3] ?? table, list: from[0].length - (from[1] as string).length }
+}
