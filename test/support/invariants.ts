@@ -74,7 +74,15 @@ export async function brokenInvariants(
   handles: readonly string[],
   unreadable: readonly string[] = [],
 ): Promise<string[]> {
-  const holdings = await holdingsOf(storeUrl)
+  return faultsOfHoldings(await holdingsOf(storeUrl), handles, unreadable)
+}
+
+/** The same of what was read already. */
+export function faultsOfHoldings(
+  holdings: Holdings,
+  handles: readonly string[],
+  unreadable: readonly string[] = [],
+): string[] {
   const { current, finished, transitions, pages, counters } = holdings
   const faults: string[] = []
   const places = new Map<string, number>()
