@@ -2,12 +2,12 @@
 import { randomUUID } from 'node:crypto'
 import type { TestFn } from 'ava'
 import { checkSnapshot } from '../../src/domain/index.ts'
-import { openLeaseStore } from '../../src/store/lease.ts'
 import { eventually } from '../support/conditions.ts'
 import {
   committed,
   joined,
   leading,
+  leasesOn,
   noLimits,
   opened,
   rowOf,
@@ -338,7 +338,7 @@ export function clusterConformance(ava: TestFn, stores: StoreUnderTest): void {
     const store = await storeOn(t, url)
     const member = await joined(store, 'node-1', 1000)
     const other = await joined(store, 'node-2')
-    const leases = openLeaseStore({ url, attemptMs: 10_000 })
+    const leases = leasesOn(url, 10_000)
     t.teardown(() => leases.close())
     const beat = (over: object) =>
       leases.renew({ incarnation: member.incarnation, leaseMs: 600_000, running: 3, queued: 4, term: null, ...over })

@@ -13,6 +13,7 @@ import {
   type StoredSnapshot,
   statusOf,
 } from '../../src/domain/index.ts'
+import type { LeaseStore } from '../../src/store/contract.ts'
 import {
   type NewQuery,
   type NewSession,
@@ -21,6 +22,7 @@ import {
   type StepGroup,
   type Store,
 } from '../../src/store/index.ts'
+import { openLeaseStore } from '../../src/store/lease.ts'
 import type { Teardown } from '../support/folders.ts'
 
 /** A database in which the suite runs. */
@@ -38,9 +40,31 @@ export function storeTests(test: TestFn, stores: StoreUnderTest): StoreTest {
 
 export const noLimits: QueryLimits = { queuedPerUser: 0, runningPerUser: 0, queuedPerLane: 0 }
 
+/** A way to databases that the store itself has no URL for. */
+export interface StoreWay {
+  storeOf(url: string, retryMs: number): Store
+  leasesOf(url: string, attemptMs: number): LeaseStore
+}
+
+const ways = new Map<string, StoreWay>()
+
+/** From now on URLs that begin with this scheme and a colon go this way. */
+export function addWay(scheme: string, way: StoreWay): void {
+  ways.set(scheme, way)
+}
+
+const wayOf = (url: string) => ways.get(url.slice(0, url.indexOf(':')))
+
+/** The heartbeat's store on this database. */
+export function leasesOn(url: string, attemptMs: number): LeaseStore {
+  return wayOf(url)?.leasesOf(url, attemptMs) ?? openLeaseStore({ url, attemptMs })
+}
+
 /** An open store on this database, closed with the test. */
 export async function storeOn(t: Teardown, url: string, retryMs = 15_000): Promise<Store> {
-  const store = openStore({ url, connectionsMax: 8, retryMs, clock: systemClock, random: systemRandom })
+  const store =
+    wayOf(url)?.storeOf(url, retryMs) ??
+    openStore({ url, connectionsMax: 8, retryMs, clock: systemClock, random: systemRandom })
   t.teardown(() => store.close())
   await store.open()
   return store
