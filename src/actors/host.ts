@@ -175,7 +175,8 @@ export class QueryHost {
         { handle: live.handle, user: live.specification.user, toIncarnation, toNode },
       ])
     } else if (group.finishes) this.#drop(live)
-    else if (!holdsSlot(group.status)) {
+    else if (!holdsSlot(group.status) && !holdsSlot(live.status)) {
+      // (An estimate may land when the launch that follows it has its slot already.)
       live.slot?.release()
       live.slot = null
     }

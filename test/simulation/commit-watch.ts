@@ -76,7 +76,10 @@ export class CommitWatch {
     if (rows.length === 0) return
     this.#lookAtMembers()
     this.#lastRow = (rows.at(-1) as TransitionRow).rowid
-    for (const row of rows.toSorted((a, b) => (a.handle === b.handle ? a.version - b.version : 0))) this.#step(row)
+    for (const row of rows.toSorted((a, b) =>
+      a.handle === b.handle ? a.version - b.version : a.handle < b.handle ? -1 : 1,
+    ))
+      this.#step(row)
     for (const handle of new Set(rows.map(row => row.handle))) this.#place(handle)
     this.#lookAtLimits()
   }
