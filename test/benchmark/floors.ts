@@ -55,6 +55,23 @@ export class Floors {
     })
   }
 
+  /** One connection that commits one row after the other: the milliseconds of each. */
+  async singleCommits(forMs: number): Promise<number[]> {
+    const times: number[] = []
+    const end = performance.now() + forMs
+    for (let now = performance.now(); now < end; ) {
+      await this.#pool.execute('INSERT INTO floor_row VALUES (?, 1, 1, ?, ?)', [
+        `i${this.#inserted++}`,
+        'QUEUED',
+        JSON.stringify({ pad }),
+      ])
+      const after = performance.now()
+      times.push(after - now)
+      now = after
+    }
+    return times
+  }
+
   async pointSelect(id: string): Promise<unknown> {
     const [found] = await this.#pool.execute<RowDataPacket[]>('SELECT version, status FROM floor_row WHERE id = ?', [
       id,

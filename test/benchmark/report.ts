@@ -67,7 +67,7 @@ export interface Rounds {
 
 /**
  * Floor and measure in turns, so that a change of the machine's load meets both. Both give a rate (or another figure) of a
- * short round.
+ * short round. The first round of each, uncounted, warms it up.
  */
 export async function inTurns(
   rounds: number,
@@ -76,6 +76,8 @@ export async function inTurns(
 ): Promise<Rounds> {
   const floors: number[] = []
   const measured: number[] = []
+  await floor()
+  await measure()
   for (let round = 0; round < rounds; round++) {
     floors.push(await floor())
     measured.push(await measure())

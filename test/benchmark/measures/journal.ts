@@ -96,11 +96,13 @@ export async function measureJournal(bench: Bench): Promise<void> {
     bench.rounds,
     () => floors.autocommitUpdates(),
     () =>
-      closedLoop(actors, bench.roundMs, async worker => {
-        const live = lives[worker] as LiveQuery
-        live.send({ type: 'ADVANCED', engineHandle: { id: live.handle, step: step++ } })
-        await live.durable()
-      }),
+      bench.here(() =>
+        closedLoop(actors, bench.roundMs, async worker => {
+          const live = lives[worker] as LiveQuery
+          live.send({ type: 'ADVANCED', engineHandle: { id: live.handle, step: step++ } })
+          await live.durable()
+        }),
+      ),
   )
   journal.stop()
   for (const live of lives) live.detach()
