@@ -29,7 +29,7 @@ const connectMs = 3000
 let schema: Promise<Uint8Array> | undefined
 
 /** An SQLite with the schema that the migrations make; made once. */
-async function emptyDatabase(): Promise<DatabaseSync> {
+export async function emptyDatabase(): Promise<DatabaseSync> {
   schema ??= migratedSchema()
   const database = new DatabaseSync(':memory:')
   database.deserialize(await schema)
