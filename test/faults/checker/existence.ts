@@ -1,0 +1,125 @@
+/** A handle that was answered exists from then on, in answers and lists; rows that were there stay, until they are dropped, and then are gone. */
+import type { Operation } from '../history.ts'
+import type { Findings } from './findings.ts'
+import { handleOf, type Ledger, listAt, queriesSeenBy, refusalOf, succeeded } from './ledger.ts'
+
+interface Milestones {
+  /** When it was first known to exist, to be SUCCESSFUL, to be dropped; and when anybody first asked to drop it. */
+  existsMs: number
+  successMs: number
+  droppedMs: number
+  dropAskedMs: number
+}
+
+const never = Number.POSITIVE_INFINITY
+
+export function checkExistence(ledger: Ledger, findings: Findings): void {
+  const milestones = milestonesOf(ledger)
+  const known = knownByUser(ledger, milestones)
+  for (const operation of ledger.history.operations) {
+    if ('handle' in operation && operation.handle !== null)
+      checkAnswer(ledger, operation, operation.handle, milestones.get(operation.handle), findings)
+    if (operation.kind === 'list') checkList(ledger, operation, known, findings)
+  }
+}
+
+function milestonesOf({ history }: Ledger): Map<string, Milestones> {
+  const all = new Map<string, Milestones>()
+  const of = (handle: string) => {
+    let one = all.get(handle)
+    if (!one) {
+      one = { existsMs: never, successMs: never, droppedMs: never, dropAskedMs: never }
+      all.set(handle, one)
+    }
+    return one
+  }
+  const see = (handle: string, status: string | null, atMs: number) => {
+    const one = of(handle)
+    one.existsMs = Math.min(one.existsMs, atMs)
+    if (status === 'SUCCESSFUL') one.successMs = Math.min(one.successMs, atMs)
+    if (status === 'CLOSED') one.droppedMs = Math.min(one.droppedMs, atMs)
+  }
+  for (const operation of history.operations) {
+    const { beginMs, endMs } = operation
+    if (operation.kind === 'drop')
+      of(operation.handle).dropAskedMs = Math.min(of(operation.handle).dropAskedMs, beginMs)
+    if (endMs === null) continue
+    for (const { handle, status } of queriesSeenBy(operation)) see(handle, status, endMs)
+    if (operation.kind === 'submit' && !succeeded(operation)) {
+      const handle = handleOf(operation)
+      if (handle !== null) see(handle, null, endMs)
+    }
+    if (operation.kind === 'drop' && succeeded(operation)) see(operation.handle, 'CLOSED', endMs)
+  }
+  for (const frames of history.frames.values())
+    for (const { query, atMs } of frames) see(query.handle, query.status, atMs)
+  return all
+}
+
+function checkAnswer(
+  ledger: Ledger,
+  operation: Operation,
+  handle: string,
+  known: Milestones | undefined,
+  findings: Findings,
+): void {
+  if (!known) return
+  const { beginMs, user, kind } = operation
+  const endMs = operation.endMs ?? never
+  const query = ledger.queries.get(handle)
+  const mine = query?.user === user || ledger.isAdmin(user)
+  const code = kind === 'subscribe' ? operation.ended : (refusalOf(operation)?.code ?? null)
+  if (!mine) return
+  if (known.existsMs < beginMs) {
+    findings.lookedAt('I9', 'questions after what is known to exist')
+    if (code === 'NOT_FOUND')
+      findings.broken(
+        'I9',
+        handle,
+        `${operation.node ?? 'a node'} said that there is no such query, which had been answered before`,
+        operation,
+      )
+  }
+  if (kind !== 'rows') return
+  if (known.successMs < beginMs && code === 'RESULT_NOT_READY')
+    findings.broken('I9', handle, 'its rows were called not ready after it had been seen SUCCESSFUL', operation)
+  if (code === 'RESULT_EXPIRED' && known.dropAskedMs > endMs)
+    findings.broken('I9', handle, 'its rows were called gone, and nobody had dropped them', operation)
+  if (known.droppedMs < beginMs && succeeded(operation))
+    findings.broken('I9', handle, 'its rows were delivered after their dropping had been answered', operation)
+}
+
+interface KnownHandle {
+  readonly handle: string
+  readonly atMs: number
+}
+
+/** By user, in the order in which they became known; under '' those of all. */
+function knownByUser(ledger: Ledger, milestones: ReadonlyMap<string, Milestones>): Map<string, KnownHandle[]> {
+  const known = new Map<string, KnownHandle[]>()
+  for (const [handle, { existsMs: atMs }] of milestones) {
+    const user = ledger.queries.get(handle)?.user
+    if (!user || atMs === never) continue
+    listAt(known, user).push({ handle, atMs })
+    listAt(known, '').push({ handle, atMs })
+  }
+  for (const list of known.values()) list.sort((a, b) => a.atMs - b.atMs)
+  return known
+}
+
+function checkList(
+  ledger: Ledger,
+  operation: Operation & { kind: 'list' },
+  known: ReadonlyMap<string, readonly KnownHandle[]>,
+  findings: Findings,
+): void {
+  const { answer, user, beginMs } = operation
+  if (!answer || !('queries' in answer) || !answer.whole) return
+  findings.lookedAt('I9', 'whole lists')
+  const listed = new Set(answer.queries.map(({ handle }) => handle))
+  if (listed.size < answer.queries.length) findings.broken('I9', user, 'a list names a query twice', operation)
+  for (const { handle, atMs } of known.get(ledger.isAdmin(user) ? '' : user) ?? []) {
+    if (atMs >= beginMs) break
+    if (!listed.has(handle)) findings.broken('I9', handle, `a list of all queries of ${user} leaves it out`, operation)
+  }
+}
