@@ -65,8 +65,8 @@ export interface DatabaseFaults {
   /** The server executes nothing for this time; then everything that came. */
   stall(forMs: number): void
   /**
-   * Nothing passes between these processes and the server for this time: what is sent meanwhile is lost, in silence. (Their
-   * connections end only when they give up.) Locks that they hold stay.
+   * Nothing passes between these processes and the server for this time, in silence: what is sent meanwhile comes when the
+   * line heals (the network sends it again), also what the process has given up by then. Locks that they hold stay.
    */
   cutOff(processes: readonly string[], forMs: number): void
   /** Another server answers from now on, without losing anything: its identity changes, all connections break. */
@@ -105,7 +105,7 @@ export interface SimulatedDatabase {
    * Freeze both for a stopped process; freeze the process alone for a main loop that hangs: then the thread skips its beats.
    */
   heartbeatOf(process: SimulatedProcess, options: SimulatedHeartbeatOptions): SimulatedHeartbeat
-  /** Rows of the committed state, at once and outside of the world: for invariants. */
+  /** Rows of the committed state, at once and outside of the world: for invariants. The SQL is SQLite's. */
   committed<Row extends object>(sql: string, ...values: (string | number | null)[]): Row[]
   /** Counts every commit that changed something: nothing changed while it stays. */
   readonly commits: number
