@@ -11,14 +11,14 @@ import {
   statusOf,
 } from '../domain/index.ts'
 import type { QueryRow, QuerySpecificationRow, QueryStore, QueryVersion } from '../store/index.ts'
+import { ViewMemory } from './view-memory.ts'
 
-/** Views kept in memory, and the longest SQL text of one that is kept. */
-const keptMax = 5_000
-const keptSqlMax = 16_384
+/** Views kept in memory take no more than this. */
+const keptCharactersMax = 8_000_000
 
 export class Views {
   readonly #host: QueryHost
-  readonly #kept = new Map<string, { readonly epoch: number; readonly view: QueryView }>()
+  readonly #kept = new ViewMemory(keptCharactersMax)
   readonly #rows: Batcher<string, QueryRow | null>
 
   constructor(queries: QueryStore, host: QueryHost, clock: Clock) {
@@ -43,9 +43,7 @@ export class Views {
         progress: live.progress,
         queuePosition: version.status === 'QUEUED' ? this.#host.lanes.positionOf(version.handle) : null,
       }
-    const kept = this.#kept.get(version.handle)
-    if (kept && kept.epoch === version.epoch && kept.view.version === version.version) return kept.view
-    return this.read(version.handle)
+    return this.#kept.at(version) ?? this.read(version.handle)
   }
 
   /** From the row, whatever is in memory. */
@@ -63,18 +61,11 @@ export class Views {
 
   /** Remembers what is known to be durable. */
   keep(view: QueryView, epoch: number): void {
-    if (view.sql.length > keptSqlMax) return
-    const known = this.#kept.get(view.handle)
-    if (known && known.view.version > view.version) return
-    this.#kept.delete(view.handle)
-    this.#kept.set(view.handle, { epoch, view })
-    if (this.#kept.size <= keptMax) return
-    const [oldest] = this.#kept.keys()
-    if (oldest !== undefined) this.#kept.delete(oldest)
+    this.#kept.keep(view, epoch)
   }
 
   forget(handle: string): void {
-    this.#kept.delete(handle)
+    this.#kept.forget(handle)
   }
 }
 
