@@ -82,6 +82,40 @@ test('many transactions at once keep what each has changed: inserts, updates, de
   t.is(committed('x'), 0)
 })
 
+test('what is set aside keeps keys of several columns, numbers, bytes and nothing at all', async t => {
+  const { server, say, set, committed, a, b } = await served()
+  const bytes = Buffer.from([0, 31, 255])
+  server.execute(
+    a,
+    {
+      type: 'statement',
+      sql: 'INSERT INTO `result_page` (`handle`, `attempt`, `page`, `first_row`, `row_count`, `bytes`, `data`) VALUES (?, 1, 2, 0, 0, 3, ?)',
+      values: ['h', bytes],
+    },
+    () => undefined,
+  )
+  const before = server.committed('SELECT * FROM result_page', [])[0] as object
+  for (const one of [a, b]) say(one, 'BEGIN')
+  say(a, 'UPDATE `result_page` SET `bytes` = 4 WHERE `handle` = ? AND `page` = 2', 'h')
+  say(a, "UPDATE `lease` SET `term` = 9, `holder_node` = 'a' WHERE `id` = 1")
+  say(a, 'INSERT INTO `result_page` SELECT `handle`, `attempt`, 3, 0, 0, 0, NULL FROM `result_page`')
+  set(b, 'x', 1)
+  set(a, 'y', 2)
+  set(b, 'z', 3)
+  say(a, 'COMMIT')
+  say(b, 'COMMIT')
+  t.deepEqual(
+    server.committed('SELECT * FROM result_page ORDER BY page', []).map(row => ({ ...row })),
+    [
+      { ...before, bytes: 4 },
+      { ...before, page: 3, bytes: 0, data: null },
+    ],
+  )
+  t.like(server.committed('SELECT * FROM lease', [])[0], { id: 1, term: 9, holder_node: 'a' })
+  t.is(server.committed('SELECT * FROM lease', []).length, 1)
+  t.deepEqual([committed('x'), committed('y'), committed('z')], [1, 2, 3])
+})
+
 test('a writer waits for the writer of the same row, and then sees its outcome', async t => {
   const { scheduler, say, set, committed, a, b } = await served()
   const add = (of: ServerConnection) =>

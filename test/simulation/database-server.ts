@@ -5,9 +5,9 @@
  * who wants a row that another has locked waits, for a second at the most (1205), and not in a circle (1213). SQLite has
  * one open transaction; so only one of ours is *in* it, and the others are kept as the changes that they made:
  *
- *     begun ──(first write)──▶ in SQLite ⇄ aside (changeset kept, rolled back) ──▶ committed, or undone
+ *     begun ──(first write)──▶ in SQLite ⇄ aside (its rows kept, rolled back) ──▶ committed, or undone
  *
- * Everybody else sees what is committed. No two transactions can have changed one row, so a changeset always fits again.
+ * Everybody else sees what is committed. No two transactions can have changed one row, so rows that were kept always fit again.
  *
  * Where this is not InnoDB: a write that finds its row changed by an uncommitted transaction waits only where it would itself have
  * written it in the committed state; an INSERT of a key that an uncommitted DELETE frees fails at once instead of waiting.
@@ -21,7 +21,6 @@ import { type LockHolder, type LockMode, type RowLock, RowLocks } from './databa
 import { type AnalysedStatement, AnalysedStatements, type KeyRow, simulatedDialect } from './database-statements.ts'
 import type { Scheduler } from './scheduler.ts'
 
-type Session = ReturnType<DatabaseSync['createSession']>
 export type Beat = Parameters<LeaseStore['renew']>[0]
 
 export type ServerRequest =
@@ -43,16 +42,25 @@ const lockWaitMs = 1000
 class Transaction implements LockHolder {
   readonly connection: ServerConnection
   readonly locks: RowLock[] = []
-  wrote = false
-  /** Tables that it wrote. */
-  readonly tables = new Set<string>()
-  /** While it is aside. */
-  changes: Uint8Array | null = null
-  session: Session | null = null
+  /** Keys of the rows that it wrote, by table. */
+  readonly written = new Map<string, Set<string>>()
+  /** Those rows, while it is aside. */
+  kept: KeptRow[] = []
 
   constructor(connection: ServerConnection) {
     this.connection = connection
   }
+
+  get wrote(): boolean {
+    return this.written.size > 0
+  }
+}
+
+/** A row as an uncommitted transaction has left it; null: deleted. */
+interface KeptRow {
+  readonly table: string
+  readonly key: string
+  readonly values: readonly SQLInputValue[] | null
 }
 
 /** A request that waits for locks of rows, or for a name. */
@@ -154,7 +162,6 @@ export class DatabaseServer {
     if (!transaction) return
     connection.transaction = null
     if (this.#inside === transaction) {
-      transaction.session?.close()
       this.#rollback.run()
       this.#inside = null
     }
@@ -262,7 +269,7 @@ export class DatabaseServer {
     statement: AnalysedStatement,
     values: readonly SQLInputValue[],
   ): ServerAnswer | Transaction[] {
-    if (transaction && statement.tables.some(table => transaction.tables.has(table))) this.#enter(transaction)
+    if (transaction && statement.tables.some(table => transaction.written.has(table))) this.#enter(transaction)
     else this.#outside(statement)
     if (statement.keys) {
       const keys = statement.keys.all(...values) as unknown as KeyRow[]
@@ -315,9 +322,15 @@ export class DatabaseServer {
 
   #written(transaction: Transaction, table: string, keys: readonly KeyRow[]): ServerAnswer {
     if (keys.length > 0) {
-      transaction.wrote = true
-      transaction.tables.add(table)
-      for (const { key_ } of keys) this.#locks.take(table, key_, 'exclusive', transaction)
+      let written = transaction.written.get(table)
+      if (!written) {
+        written = new Set()
+        transaction.written.set(table, written)
+      }
+      for (const { key_ } of keys) {
+        written.add(key_)
+        this.#locks.take(table, key_, 'exclusive', transaction)
+      }
     }
     return { rows: [], affected: keys.length }
   }
@@ -356,12 +369,10 @@ export class DatabaseServer {
     if (!transaction) return
     if (transaction.wrote) {
       this.#enter(transaction)
-      transaction.session?.close()
       this.#commit.run()
       this.#inside = null
       this.commits++
     } else if (this.#inside === transaction) {
-      transaction.session?.close()
       this.#rollback.run()
       this.#inside = null
     }
@@ -383,10 +394,11 @@ export class DatabaseServer {
     this.#aside()
     this.#begin.run()
     this.#inside = transaction
-    transaction.session = this.#sqlite.createSession()
-    if (transaction.changes === null) return
-    if (!this.#sqlite.applyChangeset(transaction.changes)) throw new Error('a change that was set aside does not fit')
-    transaction.changes = null
+    for (const { table, key, values } of transaction.kept.splice(0)) {
+      const rows = this.#analysed.rowsOf(table)
+      if (values === null) rows.remove(key)
+      else rows.put(values)
+    }
   }
 
   /** Lets none be in SQLite. */
@@ -394,20 +406,20 @@ export class DatabaseServer {
     const transaction = this.#inside
     if (!transaction) return
     this.#inside = null
-    if (transaction.wrote) transaction.changes = (transaction.session as Session).changeset()
-    transaction.session?.close()
-    transaction.session = null
+    for (const [table, keys] of transaction.written) {
+      const rows = this.#analysed.rowsOf(table)
+      for (const key of keys) transaction.kept.push({ table, key, values: rows.get(key) })
+    }
     this.#rollback.run()
   }
 
   /** Lets a read from outside see only what is committed. */
   #outside({ tables }: AnalysedStatement): void {
-    if (this.#inside && tables.some(table => this.#inside?.tables.has(table))) this.#aside()
+    if (this.#inside && tables.some(table => this.#inside?.written.has(table))) this.#aside()
   }
 
   #finished(transaction: Transaction): void {
-    transaction.changes = null
-    transaction.session = null
+    transaction.kept = []
     this.#locks.release(transaction)
     for (const waiting of this.#waiting)
       if (waiting.blockers().includes(transaction)) {

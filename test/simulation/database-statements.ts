@@ -2,7 +2,7 @@
  * What a statement's text says of the locks that MySQL would take for it, and the texts by which SQLite tells the keys of those
  * rows: `RETURNING` for what writes, a second SELECT of keys for what only locks.
  */
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { type SqlDialect, sqliteDialect } from '../../src/store/dialect.ts'
 
 /** SQLite's words, the database's own clock, and marks where MySQL would lock. */
@@ -38,11 +38,42 @@ export interface KeyRow {
 
 const statementsMax = 2000
 
+/** Rows of one table by their keys, in the form that is kept while their transaction is aside. */
+export class TableRows {
+  readonly #get: StatementSync
+  readonly #put: StatementSync
+  readonly #remove: StatementSync
+  readonly #parts: (key: string) => string[]
+
+  constructor(database: DatabaseSync, table: string, key: readonly string[], columns: number) {
+    this.#parts = key.length === 1 ? one => [one] : several => several.split(separator)
+    const where = key.map(column => `\`${column}\` = ?`).join(' AND ')
+    this.#get = database.prepare(`SELECT * FROM \`${table}\` WHERE ${where}`)
+    this.#get.setReturnArrays(true)
+    this.#put = database.prepare(`INSERT OR REPLACE INTO \`${table}\` VALUES (${'?, '.repeat(columns - 1)}?)`)
+    this.#remove = database.prepare(`DELETE FROM \`${table}\` WHERE ${where}`)
+  }
+
+  get(key: string): SQLInputValue[] | null {
+    return (this.#get.get(...this.#parts(key)) as unknown as SQLInputValue[] | undefined) ?? null
+  }
+
+  put(values: readonly SQLInputValue[]): void {
+    this.#put.run(...values)
+  }
+
+  remove(key: string): void {
+    this.#remove.run(...this.#parts(key))
+  }
+}
+
 export class AnalysedStatements {
   readonly #database: DatabaseSync
   readonly #known = new Map<string, AnalysedStatement>()
   /** The key of a row as an SQL expression over unqualified columns, by table. */
   readonly #keys = new Map<string, readonly string[]>()
+  readonly #columns = new Map<string, number>()
+  readonly #rows = new Map<string, TableRows>()
   readonly #mentions: readonly { readonly table: string; readonly pattern: RegExp }[]
 
   constructor(database: DatabaseSync) {
@@ -50,6 +81,7 @@ export class AnalysedStatements {
     const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all() as { name: string }[]
     for (const { name } of tables) {
       const columns = database.prepare(`PRAGMA table_info(\`${name}\`)`).all() as { name: string; pk: number }[]
+      this.#columns.set(name, columns.length)
       const key = columns.filter(({ pk }) => pk > 0).sort((a, b) => a.pk - b.pk)
       this.#keys.set(
         name,
@@ -67,6 +99,15 @@ export class AnalysedStatements {
     statement = this.#analyse(sql)
     this.#known.set(sql, statement)
     return statement
+  }
+
+  rowsOf(table: string): TableRows {
+    let rows = this.#rows.get(table)
+    if (!rows) {
+      rows = new TableRows(this.#database, table, this.#keys.get(table) ?? [], this.#columns.get(table) ?? 0)
+      this.#rows.set(table, rows)
+    }
+    return rows
   }
 
   #analyse(sql: string): AnalysedStatement {
