@@ -4,7 +4,6 @@
  */
 import { type Column, LensError, type WireValue } from '../domain/index.ts'
 import type { PageStore, StoredPage } from '../store/index.ts'
-import { ArrowEncoder } from './arrow.ts'
 import { csvHeader, csvRows } from './csv.ts'
 import { readPageFile } from './directory.ts'
 import { decodePage, lineStart, parseLines } from './page.ts'
@@ -69,6 +68,8 @@ export class ResultReader {
       yield csvHeader(request.columns)
       for await (const { text } of this.#open(request)) yield csvRows(text)
     } else if (request.format === 'arrow') {
+      // Fifteen megabytes and a twelfth of a second, which only those pay who ask for this format.
+      const { ArrowEncoder } = await import('./arrow.ts')
       const encoder = new ArrowEncoder(request.columns)
       yield encoder.begin()
       for await (const { text, rowCount } of this.#open(request)) yield encoder.batch(text, rowCount)
