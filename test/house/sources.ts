@@ -1,13 +1,14 @@
 /** The project's own files, as the house rules read them. */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join, relative, sep } from 'node:path'
 
 /** The top folder of the project. */
 export const root = new URL('../..', import.meta.url).pathname.replace(/\/$/, '')
 
-/** Files below a folder whose name ends in one of `endings`, relative to the top, sorted. */
+/** Files below a folder whose name ends in one of `endings`, relative to the top, sorted; what npm installed there is not ours. */
 export function filesBelow(folder: string, endings: readonly string[]): string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter(name => !name.split(sep).includes('node_modules'))
     .map(name => join(folder, name))
     .filter(path => endings.some(ending => path.endsWith(ending)) && statSync(join(root, path)).isFile())
     .sort()

@@ -10,6 +10,8 @@ const pages = [
   ...filesBelow('docs', ['.md']),
   ...['README.md', 'CHANGELOG.md'].filter(path => existsSync(join(root, path))),
 ]
+/** Where npm installs something: the project, and what only the benchmark measures beside it. */
+const manifests = ['.', 'test/benchmark/peers']
 const scripts = ['.ci/run', ...filesBelow('docker', [''])]
 
 /** Lines of files in which a pattern occurs, as `file:line: text`. */
@@ -143,30 +145,33 @@ test('no path of somebody’s machine is in the project', t => {
   )
 })
 
-test('the lock file names every platform’s packages, so that npm ci accepts it everywhere', t => {
-  const { packages } = JSON.parse(read('package-lock.json')) as {
-    packages: Record<string, { optionalDependencies?: Record<string, string> }>
-  }
-  const missing = Object.entries(packages).flatMap(([parent, { optionalDependencies = {} }]) =>
-    Object.keys(optionalDependencies)
-      .filter(name => !(`node_modules/${name}` in packages) && !(`${parent}/node_modules/${name}` in packages))
-      .map(name => `${parent || 'the project'}: ${name}`),
-  )
+test('lock files name every platform’s packages, so that npm ci accepts them everywhere', t => {
+  const missing = manifests.flatMap(folder => {
+    const { packages } = JSON.parse(read(join(folder, 'package-lock.json'))) as {
+      packages: Record<string, { optionalDependencies?: Record<string, string> }>
+    }
+    return Object.entries(packages).flatMap(([parent, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies)
+        .filter(name => !(`node_modules/${name}` in packages) && !(`${parent}/node_modules/${name}` in packages))
+        .map(name => `${join(folder, parent)}: ${name}`),
+    )
+  })
   t.deepEqual(missing, [])
 })
 
-test('the lock file names no registry', t => {
-  t.deepEqual(occurrences(['package-lock.json'], /"resolved": "http/), [])
+test('lock files name no registry', t => {
+  const locks = manifests.map(folder => join(folder, 'package-lock.json'))
+  t.deepEqual(occurrences(locks, /"resolved": "http/), [])
 })
 
-test('versions of dependencies are exact', t => {
-  const { dependencies, devDependencies, optionalDependencies } = JSON.parse(read('package.json')) as Record<
-    string,
-    Record<string, string>
-  >
-  const all = Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies })
-  t.deepEqual(
-    all.filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)),
-    [],
-  )
-})
+for (const folder of manifests)
+  test(`versions of dependencies are exact in ${folder}`, t => {
+    const { dependencies, devDependencies, optionalDependencies } = JSON.parse(
+      read(join(folder, 'package.json')),
+    ) as Record<string, Record<string, string>>
+    const all = Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies })
+    t.deepEqual(
+      all.filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)),
+      [],
+    )
+  })

@@ -17,6 +17,7 @@ export async function produce(url) {
   return {
     enqueue: queue => queues[queue].add('no-op', {}),
     unfinished: () => queues.work.getJobCountByTypes('wait', 'active', 'delayed', 'prioritized'),
+    failed: () => queues.work.getFailedCount(),
     clearParked: () => queues.parked.obliterate({ force: true }),
   }
 }

@@ -31,6 +31,12 @@ export async function produce(url) {
       )
       return rowCount
     },
+    failed: async () => {
+      const { rowCount } = await pool.query(
+        "SELECT 1 FROM dbos.workflow_status WHERE queue_name = 'work' AND status <> 'SUCCESS'",
+      )
+      return rowCount
+    },
     clearParked: async () => {
       await pool.query("DELETE FROM dbos.workflow_status WHERE queue_name = 'parked'")
       await pool.query('VACUUM dbos.workflow_status')

@@ -29,6 +29,10 @@ export async function produce(url) {
       const { rowCount } = await pool.query("SELECT 1 FROM graphile_worker.jobs WHERE task_identifier = 'work' LIMIT 1")
       return rowCount
     },
+    failed: async () => {
+      const { rowCount } = await pool.query('SELECT 1 FROM graphile_worker.jobs WHERE last_error IS NOT NULL')
+      return rowCount
+    },
     clearParked: () => pool.query('TRUNCATE graphile_worker._private_jobs'),
   }
 }

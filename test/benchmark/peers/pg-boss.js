@@ -24,6 +24,10 @@ export async function produce(url) {
       )
       return rowCount
     },
+    failed: async () => {
+      const { rowCount } = await pool.query("SELECT 1 FROM pgboss.job WHERE name = 'work' AND state > 'completed'")
+      return rowCount
+    },
     clearParked: async () => {
       await boss.deleteAllJobs('parked')
       await pool.query('VACUUM pgboss.job')

@@ -29,7 +29,11 @@ async function whole(producer, forMs) {
   const begin = performance.now()
   const total = await enqueue(producer, 'work', forMs)
   while ((await producer.unfinished()) > 0) await new Promise(resolve => setTimeout(resolve, 10))
-  return total / ((performance.now() - begin) / 1_000)
+  const rate = total / ((performance.now() - begin) / 1_000)
+  // What failed is no longer unfinished either.
+  const failed = await producer.failed()
+  if (failed > 0) throw new Error(`${failed} of the jobs failed`)
+  return rate
 }
 
 /** Enqueues what nobody works on; what was enqueued goes before the next round. */
