@@ -162,6 +162,8 @@ export type Drop = OperationBase & {
 /** All pages of a listing, from the newest on. */
 export type List = OperationBase & {
   readonly kind: 'list'
+  /** Whose queries: a user, or `*` for everybody's; one's own unless given. */
+  readonly of?: string
   /** `whole`: without a filter, from the first page to the one with `nextCursor` null. */
   readonly answer: Answered<{ readonly whole: boolean; readonly queries: readonly SeenQuery[] }>
 }

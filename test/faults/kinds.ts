@@ -4,15 +4,19 @@
  *     fault ─────────────── recovery, while it lasts ──────────────▶ the others have taken over      `taken-over`
  *     fault ─────────────── recovery ──────────────────────────────▶ what was affected has moved on  `moved`
  *     fault … heal ──────── recovery ──────────────────────────────▶ every node serves, and writes   `serving`
+ *     fault ─────────────── the fault itself measures ─────────────▶ the longest hand-over           `by-itself`
  */
 import { setTimeout } from 'node:timers/promises'
 import type { SeededRandom } from '../simulation/random.ts'
+import { eventually } from '../support/conditions.ts'
 import { engineProcessesOf } from '../support/engine-processes.ts'
 import { executeAt } from '../support/mysql.ts'
 import { blockLoop } from './inspector.ts'
 import type { Scene } from './scene.ts'
 
-export type Recovery = 'taken-over' | 'moved' | 'serving'
+export type Recovery = 'taken-over' | 'moved' | 'serving' | 'by-itself'
+/** What it makes of a node, in the words of the history. */
+export type Effect = 'ends' | 'silences' | 'other'
 
 export interface Fault {
   readonly kind: KindName
@@ -23,6 +27,9 @@ export interface Fault {
   readonly recovery: Recovery
   /** How long it lasts, in milliseconds; with `taken-over`: how long after that it goes on. */
   readonly lastsMs: number
+  /** Of several at once. */
+  readonly parts?: readonly Fault[]
+  /** With `by-itself`: gives the time, in milliseconds. */
   begin(): Promise<unknown> | unknown
   heal(): Promise<unknown> | unknown
 }
@@ -31,6 +38,7 @@ export interface Kind {
   /** Of how often it is drawn, beside the others. */
   readonly weight: number
   readonly needsNetwork?: true
+  readonly effect: Effect
   draw(random: SeededRandom, scene: Scene): Omit<Fault, 'kind'>
 }
 
@@ -69,20 +77,30 @@ async function loseCommits(scene: Scene, name: string, before: boolean, times: n
   proxy.loseNothing()
 }
 
-async function restartInTurn(scene: Scene): Promise<void> {
+/** Gives how long it took at the longest until everything that one owned had a living owner or had ended. */
+async function restartInTurn(scene: Scene): Promise<number> {
+  let longestMs = 0
   for (const name of scene.names) {
     const node = scene.node(name)
     if (!node.running) continue
+    const owned = await scene.ownedBy([name])
+    const begun = performance.now()
     scene.expectEnd(node)
-    const { code, signal } = await node.terminate()
+    const left = node.terminate()
+    const isGiven = async () => (await scene.stillCurrent(owned)).every(query => query.node !== name)
+    await eventually(isGiven, Boolean, { what: `${name} gives away what it owns` })
+    longestMs = Math.max(longestMs, performance.now() - begun)
+    const { code, signal } = await left
     if (code !== 0) throw new Error(`${name} left with ${code ?? signal}: ${JSON.stringify(node.log.slice(-10))}`)
     await (await scene.begin(name)).ready()
   }
+  return longestMs
 }
 
 export const kinds = {
   kill: {
     weight: 5,
+    effect: 'ends',
     draw(random, scene) {
       const name = chosen(random, scene)
       return {
@@ -96,6 +114,7 @@ export const kinds = {
   },
   'freeze-short': {
     weight: 3,
+    effect: 'silences',
     draw(random, scene) {
       const name = chosen(random, scene)
       const lastsMs = withinLease(random)
@@ -111,6 +130,7 @@ export const kinds = {
   },
   'freeze-long': {
     weight: 4,
+    effect: 'silences',
     draw(random, scene) {
       const name = chosen(random, scene)
       return {
@@ -125,6 +145,7 @@ export const kinds = {
   },
   'loop-blocked': {
     weight: 3,
+    effect: 'silences',
     draw(random, scene) {
       const name = chosen(random, scene)
       const lastsMs = random.chance(0.5) ? withinLease(random) : ms(random, 2500, 4000)
@@ -140,6 +161,7 @@ export const kinds = {
   },
   'connections-killed': {
     weight: 3,
+    effect: 'other',
     draw: (_random, scene) => ({
       detail: 'all connections of all nodes killed at the database',
       affected: [],
@@ -151,6 +173,7 @@ export const kinds = {
   },
   'database-frozen': {
     weight: 2,
+    effect: 'other',
     draw(random, scene) {
       const lastsMs = ms(random, 300, 3500)
       return {
@@ -165,6 +188,7 @@ export const kinds = {
   },
   'database-restarted': {
     weight: 2,
+    effect: 'other',
     draw(random, scene) {
       const lastsMs = ms(random, 0, 1500)
       const killed = random.chance(0.6)
@@ -180,6 +204,7 @@ export const kinds = {
   },
   'database-read-only': {
     weight: 2,
+    effect: 'other',
     draw(random, scene) {
       const lastsMs = ms(random, 300, 3000)
       return {
@@ -194,6 +219,7 @@ export const kinds = {
   },
   'database-delayed': {
     weight: 2,
+    effect: 'silences',
     draw(random, scene) {
       const name = chosen(random, scene)
       const [delayMs, lastsMs] = [ms(random, 20, 400), ms(random, 500, 3000)]
@@ -209,6 +235,7 @@ export const kinds = {
   },
   'database-half-open': {
     weight: 2,
+    effect: 'silences',
     draw(random, scene) {
       const name = chosen(random, scene)
       const lastsMs = ms(random, 300, 3500)
@@ -228,6 +255,7 @@ export const kinds = {
   },
   'database-one-way': {
     weight: 2,
+    effect: 'silences',
     draw(random, scene) {
       const name = chosen(random, scene)
       const lastsMs = ms(random, 300, 3500)
@@ -244,6 +272,7 @@ export const kinds = {
   },
   'mid-commit': {
     weight: 4,
+    effect: 'other',
     draw(random, scene) {
       const name = chosen(random, scene)
       const before = random.chance(0.4)
@@ -260,6 +289,7 @@ export const kinds = {
   },
   'one-way': {
     weight: 3,
+    effect: 'silences',
     needsNetwork: true,
     draw(random, scene) {
       const from = chosen(random, scene)
@@ -280,6 +310,7 @@ export const kinds = {
   },
   blackhole: {
     weight: 4,
+    effect: 'silences',
     needsNetwork: true,
     draw(random, scene) {
       const name = chosen(random, scene)
@@ -295,10 +326,11 @@ export const kinds = {
   },
   'rolling-restart': {
     weight: 1,
+    effect: 'ends',
     draw: (_random, scene) => ({
       detail: 'every node asked to leave, and started again, in turn',
-      affected: [],
-      recovery: 'serving',
+      affected: scene.names,
+      recovery: 'by-itself',
       lastsMs: 0,
       begin: () => restartInTurn(scene),
       heal: nothing,
@@ -306,6 +338,7 @@ export const kinds = {
   },
   'engine-killed': {
     weight: 3,
+    effect: 'other',
     draw(random, scene) {
       const name = chosen(random, scene)
       return {
@@ -322,6 +355,7 @@ export const kinds = {
   },
   several: {
     weight: 4,
+    effect: 'other',
     draw: (random, scene) => together(random, scene),
   },
 } as const satisfies Record<string, Kind>
@@ -356,6 +390,7 @@ function together(random: SeededRandom, scene: Scene): Omit<Fault, 'kind'> {
     affected: [...new Set(parts.flatMap(({ affected }) => affected))],
     recovery: 'serving',
     lastsMs,
+    parts,
     async begin() {
       for (const [index, part] of parts.entries()) {
         const begin = (async () => part.begin())()

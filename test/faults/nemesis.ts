@@ -4,22 +4,31 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import type { SeededRandom } from '../simulation/random.ts'
-import { drawFault, type Fault, type KindName } from './kinds.ts'
+import { type FaultRecord, monotonicMs } from './history.ts'
+import { drawFault, type Effect, type Fault, type KindName, kinds } from './kinds.ts'
 import type { Owned, Scene } from './scene.ts'
 
-export interface FaultRecord {
+export interface Inflicted {
   readonly kind: KindName
   readonly detail: string
-  /** Milliseconds since 1970, by this machine's clock. */
-  readonly beganAt: number
-  readonly healedAt: number
-  readonly settledAt: number
+  /** `monotonicMs` */
+  readonly beginMs: number
+  readonly healMs: number
+  readonly settledMs: number
   /** Unfinished queries of the affected nodes at the fault. */
   readonly owned: number
   /** Null when it did not recover in time. */
   readonly recoveryMs: number | null
   /** From where it was measured. */
   readonly from: 'fault' | 'heal'
+  readonly strikes: readonly Strike[]
+}
+
+/** What befell one node, or none in particular. */
+export interface Strike {
+  readonly kind: KindName
+  readonly node: string | null
+  readonly effect: Effect
 }
 
 export interface NemesisOptions {
@@ -27,16 +36,16 @@ export interface NemesisOptions {
   readonly random: SeededRandom
   readonly allowed: (kind: KindName) => boolean
   readonly pauseMs: number
-  readonly report: (fault: FaultRecord) => void
+  readonly report: (fault: Inflicted) => void
 }
 
 const recoversWithinMs = 30_000
 const periodMs = 15
 
 /** Until the time is over or so many faults are made. Rejects when a cluster does not come back. */
-export async function torment(options: NemesisOptions, isOver: (made: number) => boolean): Promise<FaultRecord[]> {
+export async function torment(options: NemesisOptions, isOver: (made: number) => boolean): Promise<Inflicted[]> {
   const { scene, random, allowed, pauseMs } = options
-  const made: FaultRecord[] = []
+  const made: Inflicted[] = []
   while (!isOver(made.length)) {
     const record = await inflict(scene, drawFault(random, scene, allowed))
     made.push(record)
@@ -46,42 +55,61 @@ export async function torment(options: NemesisOptions, isOver: (made: number) =>
   return made
 }
 
-export async function inflict(scene: Scene, fault: Fault): Promise<FaultRecord> {
+export async function inflict(scene: Scene, fault: Fault): Promise<Inflicted> {
   const { kind, detail, affected, recovery, lastsMs } = fault
   const owned = await scene.ownedBy(affected)
   const members = (await scene.livingMembers()).filter(({ node }) => affected.includes(node))
-  const beganAt = Date.now()
-  const began = performance.now()
-  await fault.begin()
-  let recoveredAt: number | null = null
-  if (recovery !== 'serving')
-    recoveredAt = await momentOf(() =>
+  const beginMs = monotonicMs()
+  const measured = await fault.begin()
+  let recoveredMs: number | null = null
+  if (recovery === 'by-itself') recoveredMs = beginMs + Number(measured)
+  else if (recovery !== 'serving')
+    recoveredMs = await momentOf(() =>
       recovery === 'moved' ? haveMoved(scene, owned) : areTakenOver(scene, owned, members),
     )
   await setTimeout(lastsMs)
   await fault.heal()
-  const healed = performance.now()
-  const healedAt = Date.now()
-  if (recovery === 'serving') recoveredAt = await momentOf(() => allServe(scene))
+  const healMs = monotonicMs()
+  if (recovery === 'serving') recoveredMs = await momentOf(() => allServe(scene))
   await scene.settled()
   const from = recovery === 'serving' ? 'heal' : 'fault'
   return {
     kind,
     detail,
-    beganAt,
-    healedAt,
-    settledAt: Date.now(),
+    beginMs,
+    healMs,
+    settledMs: monotonicMs(),
     owned: owned.length,
-    recoveryMs: recoveredAt === null ? null : Math.round(recoveredAt - (from === 'heal' ? healed : began)),
+    recoveryMs: recoveredMs === null ? null : Math.round(recoveredMs - (from === 'heal' ? healMs : beginMs)),
     from,
+    strikes: (fault.parts ?? [fault]).flatMap(strikesOf),
   }
+}
+
+function strikesOf({ kind, affected }: Fault): Strike[] {
+  const { effect } = kinds[kind]
+  const nodes = affected.length > 0 ? affected : [null]
+  return nodes.map(node => ({ kind, node, effect }))
+}
+
+/** As the history has it: one record per strike. */
+export function faultRecords(fault: Inflicted, id: string): FaultRecord[] {
+  const { beginMs, healMs, recoveryMs, strikes } = fault
+  return strikes.map((strike, index) => ({
+    record: 'fault',
+    id: `${id}.${index}`,
+    ...strike,
+    beginMs,
+    healMs,
+    recoveryMs: strikes.length === 1 ? recoveryMs : null,
+  }))
 }
 
 /** When it first holds, on the monotonic clock; null when it does not in time. */
 async function momentOf(holds: () => Promise<boolean>): Promise<number | null> {
-  const giveUpAt = performance.now() + recoversWithinMs
-  while (performance.now() < giveUpAt) {
-    if (await holds().catch(() => false)) return performance.now()
+  const giveUpMs = monotonicMs() + recoversWithinMs
+  while (monotonicMs() < giveUpMs) {
+    if (await holds().catch(() => false)) return monotonicMs()
     await setTimeout(periodMs)
   }
   return null

@@ -188,6 +188,19 @@ export class Scene {
     return rows as LivingMember[]
   }
 
+  async databaseNow(): Promise<number> {
+    const [row] = await this.ask(`SELECT ${databaseNow} AS now`)
+    return Number(row?.now)
+  }
+
+  /** What each engine of a node runs, as the node says. */
+  async enginesAt(name: string): Promise<{ engine: string; running: number }[]> {
+    const node = this.node(name)
+    const { token } = await node.session(probeUser)
+    const { body } = await node.call('GET', '/api/v1/engines', { token })
+    return body.engines.map(({ name: engine, running }: any) => ({ engine, running }))
+  }
+
   async leader(): Promise<string | null> {
     const [row] = await this.ask(`SELECT holder_node FROM lease WHERE expires_at > ${databaseNow}`)
     return row ? String(row.holder_node) : null

@@ -19,7 +19,7 @@ export function checkExistence(ledger: Ledger, findings: Findings): void {
   for (const operation of ledger.history.operations) {
     if ('handle' in operation && operation.handle !== null)
       checkAnswer(ledger, operation, operation.handle, milestones.get(operation.handle), findings)
-    if (operation.kind === 'list') checkList(ledger, operation, known, findings)
+    if (operation.kind === 'list') checkList(operation, known, findings)
   }
 }
 
@@ -94,32 +94,31 @@ interface KnownHandle {
   readonly atMs: number
 }
 
-/** By user, in the order in which they became known; under '' those of all. */
+/** By user, in the order in which they became known; under '*' those of all. */
 function knownByUser(ledger: Ledger, milestones: ReadonlyMap<string, Milestones>): Map<string, KnownHandle[]> {
   const known = new Map<string, KnownHandle[]>()
   for (const [handle, { existsMs: atMs }] of milestones) {
     const user = ledger.queries.get(handle)?.user
     if (!user || atMs === never) continue
     listAt(known, user).push({ handle, atMs })
-    listAt(known, '').push({ handle, atMs })
+    listAt(known, '*').push({ handle, atMs })
   }
   for (const list of known.values()) list.sort((a, b) => a.atMs - b.atMs)
   return known
 }
 
 function checkList(
-  ledger: Ledger,
   operation: Operation & { kind: 'list' },
   known: ReadonlyMap<string, readonly KnownHandle[]>,
   findings: Findings,
 ): void {
-  const { answer, user, beginMs } = operation
+  const { answer, user, beginMs, of = user } = operation
   if (!answer || !('queries' in answer) || !answer.whole) return
   findings.lookedAt('I9', 'whole lists')
   const listed = new Set(answer.queries.map(({ handle }) => handle))
   if (listed.size < answer.queries.length) findings.broken('I9', user, 'a list names a query twice', operation)
-  for (const { handle, atMs } of known.get(ledger.isAdmin(user) ? '' : user) ?? []) {
+  for (const { handle, atMs } of known.get(of) ?? []) {
     if (atMs >= beginMs) break
-    if (!listed.has(handle)) findings.broken('I9', handle, `a list of all queries of ${user} leaves it out`, operation)
+    if (!listed.has(handle)) findings.broken('I9', handle, `a list of all queries of ${of} leaves it out`, operation)
   }
 }

@@ -3,8 +3,10 @@ import type { FrameRecord, Subscribe } from '../history.ts'
 import type { Findings } from './findings.ts'
 import { type Ledger, listAt, type Query } from './ledger.ts'
 
-/** How long a frame may be under way when a run is over, and how far two clocks may have drifted apart. */
+/** How long a frame may be under way when a run is over. */
 const underWayMs = 2_000
+/** How far the database's clock and the clients' may have drifted apart in a run. */
+const driftMs = 100
 
 export function checkVersions(ledger: Ledger, findings: Findings): void {
   for (const query of ledger.queries.values()) checkStored(query, findings)
@@ -107,7 +109,7 @@ function firstExpected(
   const asked = after[handle]
   if (asked !== undefined) return asked + 1
   const submitted = query?.transitions[0]
-  const isNew = submitted && subscribedMs !== null && ledger.monotonic(submitted.at) > subscribedMs + underWayMs
+  const isNew = submitted && subscribedMs !== null && ledger.monotonic(submitted.at) > subscribedMs + driftMs
   return topic === 'session' && isNew ? 1 : null
 }
 
@@ -131,7 +133,7 @@ function checkCompleteness(
   } else
     for (const query of ofSession) {
       const submitted = query.transitions[0]
-      const isNew = submitted !== undefined && ledger.monotonic(submitted.at) > subscribedMs + underWayMs
+      const isNew = submitted !== undefined && ledger.monotonic(submitted.at) > subscribedMs + driftMs
       if (isNew || byHandle.has(query.handle)) followed.push(query)
     }
   for (const { handle, transitions } of followed) {
