@@ -31,6 +31,8 @@ export interface ResultWriterOptions {
   readonly epoch: number
   /** From 1. */
   readonly attempt: number
+  /** An earlier owner has stored pages of this very attempt, whose rows now come once more from the first one on. */
+  readonly again?: boolean
   /** JSON text of all rows; 0 = unlimited. */
   readonly bytesMax: number
   /** Pages go there when it is given, and into the database otherwise. */
@@ -87,8 +89,8 @@ export class ResultWriter {
   async #begin(): Promise<void> {
     if (this.#begun) return
     this.#begun = true
-    const { pages, handle, epoch, attempt, directory } = this.#options
-    if (attempt <= 1) return
+    const { pages, handle, epoch, attempt, directory, again = false } = this.#options
+    if (attempt <= 1 && !again) return
     if (!(await pages.reset(handle, epoch, attempt))) throw new FencedError(handle)
     if (directory) await removeResultFiles(directory, handle, attempt)
   }

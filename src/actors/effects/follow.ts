@@ -5,12 +5,12 @@ import { FencedError, ResultTooLargeError, ResultWriter } from '../../results/in
 import type { PageStore } from '../../store/index.ts'
 import { DetachedError, type LiveQuery } from '../live-query.ts'
 import type { Effect, EffectScope } from './effect.ts'
-import { failBy } from './failure.ts'
+import { failLost } from './failure.ts'
 import { resume } from './orphan.ts'
 import { statementOf } from './statement.ts'
 
 export const follow: Effect = async (live, scope, signal) => {
-  if (!(await resume(live, scope))) return
+  if (!(await resume(live, scope, signal))) return
   const driver = scope.environment.engines.choose(live.context.engine)
   if (!driver) throw new Error(`engine ${live.context.engine} is not known here`)
   try {
@@ -19,7 +19,7 @@ export const follow: Effect = async (live, scope, signal) => {
   } catch (error) {
     if (signal.aborted || error instanceof DetachedError) return
     if (error instanceof FencedError) scope.fenced(live)
-    else failBy(error, live, scope)
+    else await failLost(error, live, scope, signal)
   }
 }
 
@@ -40,6 +40,7 @@ async function followRows(live: LiveQuery, scope: EffectScope, signal: AbortSign
       handle: live.handle,
       epoch: live.epoch,
       attempt: live.context.attempt,
+      again: live.storedRows.pages > 0,
       bytesMax: settings.resultBytesMax,
       directory: settings.resultDirectory,
     })
