@@ -329,13 +329,17 @@ export class QueryHost {
 
   // ------------------------------------------------------------ leaving
 
-  /** Fenced: stops every actor without writing, and ends on the engines what this node ran. */
+  /**
+   * Fenced: stops every actor without writing, and ends on the engines what this node ran. But what can be reattached is let go:
+   * whoever owns it now may be following that very run.
+   */
   async abandon(): Promise<void> {
     const runs = [...this.#lives.values()].map(live => live.run)
     for (const live of [...this.#lives.values()]) {
       const run = live.run
+      const driver = this.#environment.engines.choose(live.context.engine)
       this.#drop(live)
-      if (run) void run.then(r => r.cancel()).catch(() => {})
+      if (run && !driver?.capabilities.reattach) void run.then(r => r.cancel()).catch(() => {})
     }
     this.#unreadable.clear()
     await Promise.allSettled(runs)

@@ -114,9 +114,15 @@ export interface EngineDriver {
    * run. Resolves when the engine has it. Rejects with `EngineError`.
    */
   submit(request: StatementRequest, onIdentity: (engineHandle: EngineHandle) => Promise<void>): Promise<Run>
-  /** Finds a run of an earlier owner; null when the engine does not have it. */
+  /**
+   * Finds a run of an earlier owner, whose rows then come from the first one on; null when the engine does not have it. Rejects
+   * with `unavailable` when the engine cannot be asked.
+   */
   attach(request: StatementRequest, engineHandle: EngineHandle | null): Promise<Run | null>
-  /** What became of a run whose owner is gone, after its end was asked for where that can be. */
+  /**
+   * What became of a run whose owner is gone, or that was lost or ended by its owner, after its end was asked for where that can be.
+   * Rejects with `unavailable` when the engine cannot be asked.
+   */
   inquire(request: StatementRequest, engineHandle: EngineHandle | null): Promise<EngineAnswer>
   tables(): Promise<readonly TableView[]>
 }

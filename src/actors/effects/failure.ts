@@ -4,6 +4,8 @@ import { EngineError } from '../../engines/index.ts'
 import { isoNow } from '../environment.ts'
 import type { LiveQuery } from '../live-query.ts'
 import type { EffectScope } from './effect.ts'
+import { untilEngineAnswers } from './engine-answer.ts'
+import { statementOf } from './statement.ts'
 
 const byEngineFailure = {
   'sql-invalid': ['statement', 'SQL_INVALID'],
@@ -21,6 +23,41 @@ export function failBy(error: unknown, live: LiveQuery, scope: EffectScope): voi
   } else if (error instanceof LensError && error.code !== 'INTERNAL')
     fail(live, scope, 'statement', error.code, error.detail)
   else throw error
+}
+
+/**
+ * The engine, or the way to it, was lost under a statement that it may have begun. What is not safe to repeat is asked for first:
+ * another attempt follows only when it had no effect, or when its client wants it repeated all the same.
+ */
+export async function failLost(
+  error: unknown,
+  live: LiveQuery,
+  scope: EffectScope,
+  signal: AbortSignal,
+): Promise<void> {
+  const { context, specification } = live
+  const driver = scope.environment.engines.choose(context.engine)
+  const isLost = error instanceof EngineError && (error.failure === 'unavailable' || error.failure === 'process-died')
+  // Without an identity nothing can have begun.
+  if (!isLost || !driver || context.safeToRepeat || context.engineHandle === null) {
+    failBy(error, live, scope)
+    return
+  }
+  const ask = () => driver.inquire(statementOf(live), context.engineHandle)
+  const answer = await untilEngineAnswers(ask, scope, signal)
+  if (signal.aborted) return
+  if (answer === 'committed')
+    fail(live, scope, 'statement', 'RECOVERY_FAILED', 'The statement was executed, but its rows are lost.')
+  else if (answer === 'ended' || (specification.onRecovery === 'rerun' && !live.cancelRequested))
+    failBy(error, live, scope)
+  else
+    fail(
+      live,
+      scope,
+      'statement',
+      'EXECUTION_UNKNOWN',
+      'Its engine was lost; the statement may or may not have been executed, and repeating it is not safe.',
+    )
 }
 
 export function fail(live: LiveQuery, scope: EffectScope, kind: FailureKind, code: ErrorCode, message: string): void {

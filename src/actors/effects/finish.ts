@@ -5,8 +5,8 @@ import type { Effect } from './effect.ts'
 import { resume } from './orphan.ts'
 
 /** Changes nothing outside, so it need not wait for EXECUTED to be durable: both steps share one commit. */
-export const finish: Effect = async (live, scope) => {
-  if (!(await resume(live, scope))) return
+export const finish: Effect = async (live, scope, signal) => {
+  if (!(await resume(live, scope, signal))) return
   const { resultRetentionMs } = scope.environment.settings
   const stored = live.storedResult ?? live.storedRows
   const expiresAt =

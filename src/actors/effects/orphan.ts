@@ -2,6 +2,7 @@
 import { decideOrphan } from '../../domain/index.ts'
 import type { LiveQuery } from '../live-query.ts'
 import type { EffectScope } from './effect.ts'
+import { untilEngineAnswers } from './engine-answer.ts'
 import { fail } from './failure.ts'
 import { statementOf } from './statement.ts'
 
@@ -9,9 +10,8 @@ import { statementOf } from './statement.ts'
  * Applies the table of recovery once. True: the query goes on in the state in which it was found, by the ordinary path
  * (with `live.run` set where the engine still had it). False: an event was sent, and this effect is over.
  */
-export async function resume(live: LiveQuery, scope: EffectScope): Promise<boolean> {
+export async function resume(live: LiveQuery, scope: EffectScope, signal: AbortSignal): Promise<boolean> {
   if (!live.resumed) return true
-  live.resumed = false
   const { engines } = scope.environment
   const { context, status, specification } = live
   const launched = status === 'LAUNCHED' || status === 'RUNNING' || status === 'EXECUTED'
@@ -20,16 +20,18 @@ export async function resume(live: LiveQuery, scope: EffectScope): Promise<boole
     live.slot ??= scope.lanes.occupy(context.engine, context.lane === 'heavy' ? 'heavy' : 'light')
   const rowsOwed = context.rowCount === null || live.storedRows.rows < context.rowCount
   if (driver && !(status === 'EXECUTED' && !rowsOwed)) {
-    const run = await driver.attach(statementOf(live), context.engineHandle)
-    if (run) live.run = Promise.resolve(run)
+    const run = await untilEngineAnswers(() => driver.attach(statementOf(live), context.engineHandle), scope, signal)
+    if (run && !signal.aborted) live.run = Promise.resolve(run)
   }
   const engine = live.run
     ? 'running'
     : driver
-      ? await driver.inquire(statementOf(live), context.engineHandle)
+      ? await untilEngineAnswers(() => driver.inquire(statementOf(live), context.engineHandle), scope, signal)
       : 'unknown'
   const isAwaited = await wasHandedOver(live, scope)
-  if (live.detached) return false
+  // Left meanwhile: whoever follows in the next state looks for itself.
+  if (live.detached || signal.aborted) return false
+  live.resumed = false
   const decision = decideOrphan({
     status,
     cancelRequested: live.cancelRequested,

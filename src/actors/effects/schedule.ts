@@ -13,7 +13,7 @@ import { statementOf } from './statement.ts'
 const engineBackoff = { firstMs: 100, limitMs: 5_000 }
 
 export const schedule: Effect = async (live, scope, signal) => {
-  if (!(await resume(live, scope))) return
+  if (!(await resume(live, scope, signal))) return
   if (live.cancelRequested) {
     live.send({ type: 'STOP_REQUESTED', reason: 'cancel' })
     return

@@ -1,12 +1,12 @@
 /** LAUNCHED: the intent is durable; gives the statement to the engine, whose identity becomes durable before it can run. */
 import type { Effect } from './effect.ts'
-import { failBy } from './failure.ts'
+import { failLost } from './failure.ts'
 import { resume } from './orphan.ts'
 import { statementOf } from './statement.ts'
 
 export const submit: Effect = async (live, scope, signal) => {
   const wasResumed = live.resumed
-  if (!(await resume(live, scope))) return
+  if (!(await resume(live, scope, signal))) return
   const { engines, membership, clock } = scope.environment
   const driver = engines.choose(live.context.engine)
   if (!driver) throw new Error(`engine ${live.context.engine} is not known here`)
@@ -31,6 +31,6 @@ export const submit: Effect = async (live, scope, signal) => {
       live.send({ type: 'STARTED', engineHandle: run.engineHandle, safeToRepeat: run.safeToRepeat })
   } catch (error) {
     live.run = null
-    if (!signal.aborted) failBy(error, live, scope)
+    if (!signal.aborted) await failLost(error, live, scope, signal)
   }
 }
