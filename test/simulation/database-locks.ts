@@ -32,6 +32,14 @@ export class RowLocks<Holder extends LockHolder> {
     return others as Holder[]
   }
 
+  /** Who holds a lock that is in conflict, of any row of the table whose key passes. */
+  conflictsAmong(table: string, touched: (key: string) => boolean, mode: LockMode, holder: Holder | null): Holder[] {
+    const others: Holder[] = []
+    for (const key of this.#tables.get(table)?.keys() ?? [])
+      if (touched(key)) others.push(...this.conflicts(table, key, mode, holder))
+    return others
+  }
+
   take(table: string, key: string, mode: LockMode, holder: Holder): void {
     let locks = this.#tables.get(table)
     if (!locks) {

@@ -205,12 +205,38 @@ test('an insert waits for an uncommitted one of the same key', async t => {
   say(a, 'BEGIN')
   insert(a)
   const plain = insert(b)
-  const keeping = insert(c, ' ON CONFLICT DO NOTHING')
+  const keeping = insert(c, ' ON CONFLICT DO UPDATE SET `scope` = `scope`')
   t.deepEqual([plain.settled, keeping.settled], [false, false])
   say(a, 'COMMIT')
   await scheduler.run()
   t.is(plain.error?.errno, 1062)
-  t.is(keeping.answer?.affected, 0)
+  t.is(keeping.answer?.affected, 1)
+})
+
+test('who would come by a row that is locked waits, whatever it asks of the row; who keeps a row that is there locks it', async t => {
+  const { scheduler, say, set, get, value, committed, a, b, c } = await served()
+  say(a, 'BEGIN')
+  set(a, 'x', 1)
+  const guarded = say(b, 'UPDATE `usage_counter` SET `value` = 2 WHERE `scope` = ? AND `value` = 1', 'x')
+  t.false(guarded.settled)
+  say(a, 'COMMIT')
+  await scheduler.run({ untilMs: 1 })
+  t.is(guarded.answer?.affected, 1)
+  t.is(committed('x'), 2)
+  say(a, 'BEGIN')
+  say(
+    a,
+    'INSERT INTO `usage_counter` (`scope`, `value`) VALUES (?, 9) ON CONFLICT DO UPDATE SET `scope` = `scope`',
+    'x',
+  )
+  t.is(committed('x'), 2)
+  const locking = get(b, 'x', ' /*update*/')
+  const plain = get(c, 'x')
+  t.false(locking.settled)
+  t.is(value(plain), 2)
+  say(a, 'ROLLBACK')
+  await scheduler.run({ untilMs: 2 })
+  t.is(value(locking), 2)
 })
 
 test('the end of a connection undoes its transaction and frees its locks and names', async t => {

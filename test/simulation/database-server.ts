@@ -9,8 +9,9 @@
  *
  * Everybody else sees what is committed. No two transactions can have changed one row, so rows that were kept always fit again.
  *
- * Where this is not InnoDB: a write that finds its row changed by an uncommitted transaction waits only where it would itself have
- * written it in the committed state; an INSERT of a key that an uncommitted DELETE frees fails at once instead of waiting.
+ * Where this is not InnoDB: what finds its rows by another index than the primary key does not wait for rows that only an
+ * uncommitted transaction would make it find; an INSERT that fails because its key is there keeps no lock of that row; and when
+ * a lock becomes free, who waits for several rows is served as a whole.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { CancelTimer } from '../../src/async/index.ts'
@@ -18,7 +19,13 @@ import type { LeaseStore } from '../../src/store/contract.ts'
 import { renewed } from '../../src/store/lease.ts'
 import { fromSqlite, serverError } from './database-errors.ts'
 import { type LockHolder, type LockMode, type RowLock, RowLocks } from './database-locks.ts'
-import { type AnalysedStatement, AnalysedStatements, type KeyRow, simulatedDialect } from './database-statements.ts'
+import {
+  type AnalysedStatement,
+  AnalysedStatements,
+  type KeyRow,
+  leadsTo,
+  simulatedDialect,
+} from './database-statements.ts'
 import type { Scheduler } from './scheduler.ts'
 
 export type Beat = Parameters<LeaseStore['renew']>[0]
@@ -258,6 +265,13 @@ export class DatabaseServer {
         return this.#beat(request.beat)
       default: {
         const statement = this.#analysed.of(request.sql)
+        if (statement.awaited.some(table => this.#locks.any(table))) {
+          const touched = leadsTo(request.sql, request.values)
+          const blockers = statement.awaited.flatMap(table =>
+            this.#locks.conflictsAmong(table, touched, statement.awaits, connection.transaction),
+          )
+          if (blockers.length > 0) return [...new Set(blockers)]
+        }
         if (statement.kind === 'write') return this.#write(connection.transaction, statement, request.values)
         return this.#read(connection.transaction, statement, request.values)
       }

@@ -12,6 +12,8 @@ export const simulatedDialect: SqlDialect = {
   lockShared: ' /*share*/',
   lockExclusive: ' /*update*/',
   lockSkipping: ' /*skip*/',
+  // As MySQL has it, which locks the row that is there.
+  keepExisting: anyColumn => ` ON CONFLICT DO UPDATE SET ${anyColumn} = ${anyColumn}`,
   rowsMax: 200,
   bytesMax: 4 * 2 ** 20,
 }
@@ -23,6 +25,10 @@ export interface AnalysedStatement {
   readonly kind: 'read' | 'locking-read' | 'write'
   /** Written; empty for a read. */
   readonly table: string
+  /** Whose locks are waited for. */
+  readonly awaited: readonly string[]
+  /** An INSERT looks at a row that is there with a shared lock, unless it would overwrite it. */
+  readonly awaits: 'shared' | 'exclusive'
   /** All that the text mentions. */
   readonly tables: readonly string[]
   readonly locks: 'shared' | 'exclusive'
@@ -37,6 +43,18 @@ export interface KeyRow {
 }
 
 const statementsMax = 2000
+
+/**
+ * Whether a statement would come by the row of this key, whatever else it asks of it: an index leads it there by the key's parts,
+ * which are among its values, or stand in it as a number.
+ */
+export function leadsTo(sql: string, values: readonly SQLInputValue[]): (key: string) => boolean {
+  const texts = new Set(values.map(String))
+  return key => {
+    if (!key.includes(separator)) return texts.has(key) || (/^\d+$/.test(key) && sql.includes(`= ${key}`))
+    return key.split(separator).every(part => texts.has(part))
+  }
+}
 
 /** Rows of one table by their keys, in the form that is kept while their transaction is aside. */
 export class TableRows {
@@ -118,6 +136,8 @@ export class AnalysedStatements {
       return {
         kind: 'write',
         table,
+        awaited: [table],
+        awaits: /^\s*insert/i.test(sql) && !sql.includes('ON CONFLICT') ? 'shared' : 'exclusive',
         tables,
         locks: 'exclusive',
         plain: this.#database.prepare(sql),
@@ -129,6 +149,8 @@ export class AnalysedStatements {
     return {
       kind: mark ? 'locking-read' : 'read',
       table: '',
+      awaited: mark && mark[1] !== 'skip' ? text.split(' UNION ALL ').map(select => lockedTable(select).table) : [],
+      awaits: mark?.[1] === 'share' ? 'shared' : 'exclusive',
       tables,
       locks: mark?.[1] === 'share' ? 'shared' : 'exclusive',
       plain: this.#database.prepare(text),
