@@ -111,7 +111,8 @@ export interface EngineDriver {
   prepare(request: StatementRequest): Promise<PreparedAnswer>
   /**
    * Gives the statement to the engine. `onIdentity` is awaited with whatever identity the engine gives before anything can
-   * run. Resolves when the engine has it. Rejects with `EngineError`.
+   * run; when it rejects, nothing may run: the statement is not sent, and `submit` rejects with the same. Resolves when the engine
+   * has it. Rejects with `EngineError`.
    */
   submit(request: StatementRequest, onIdentity: (engineHandle: EngineHandle) => Promise<void>): Promise<Run>
   /**

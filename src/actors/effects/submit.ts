@@ -1,4 +1,5 @@
 /** LAUNCHED: the intent is durable; gives the statement to the engine, whose identity becomes durable before it can run. */
+import { DetachedError } from '../live-query.ts'
 import type { Effect } from './effect.ts'
 import { failLost } from './failure.ts'
 import { resume } from './orphan.ts'
@@ -19,7 +20,8 @@ export const submit: Effect = async (live, scope, signal) => {
   }
   if (!(wasResumed && live.run)) {
     live.run = driver.submit(statementOf(live), async engineHandle => {
-      live.send({ type: 'IDENTIFIED', engineHandle })
+      // Already stopping, it takes no identity any more: the driver must not send what nobody could find again.
+      if (signal.aborted || !live.send({ type: 'IDENTIFIED', engineHandle })) throw new DetachedError()
       await live.durable()
     })
     // Whoever awaits it next sees its failure; nobody may, when the query goes elsewhere meanwhile.
