@@ -1,5 +1,12 @@
 /** The store of queries: the guarded writes of `submissions.ts` and `steps.ts`, the reads, and what others than the owner write. */
-import type { Lane, Outcome, QueryStatus, StoredSnapshot } from '../domain/index.ts'
+import {
+  finishedStatuses,
+  isFinished,
+  type Lane,
+  type Outcome,
+  type QueryStatus,
+  type StoredSnapshot,
+} from '../domain/index.ts'
 import type {
   NewQuery,
   OwnedQuery,
@@ -104,11 +111,23 @@ export class Queries implements QueryStore {
     cursor: { submittedAt: string; handle: string } | null,
   ): Promise<readonly QueryRow[]> {
     const { current, finished } = this.#database.tables
-    const first = this.#listOf(current, false, filter, limit, cursor)
-    const second = this.#listOf(finished, true, filter, limit, cursor)
+    const { statuses } = filter
+    const parts: { sql: string; values: SqlValue[] }[] = []
+    // Each table is asked only for what can be in it: a search for running queries would read all that ever ended.
+    const unfinished = statuses?.filter(status => !isFinished(status))
+    if (unfinished?.length !== 0)
+      parts.push(this.#listOf(current, false, { ...filter, statuses: unfinished }, limit, cursor))
+    const ended = statuses && new Set(statuses.filter(isFinished))
+    if (!ended || ended.size === finishedStatuses.length)
+      parts.push(this.#listOf(finished, true, { ...filter, statuses: undefined }, limit, cursor))
+    // One by one: an index gives the newest of one status in order, of several it would give all to be sorted.
+    else
+      for (const status of ended)
+        parts.push(this.#listOf(finished, true, { ...filter, statuses: [status] }, limit, cursor))
+    if (parts.length === 0) return []
     const rows = await this.#database.rows(
-      `SELECT * FROM (${first.sql}) AS unfinished UNION ALL SELECT * FROM (${second.sql}) AS ended ORDER BY submittedAt_ DESC, handle_ DESC LIMIT ${Number(limit)}`,
-      [...first.values, ...second.values],
+      `${parts.map(({ sql }, index) => `SELECT * FROM (${sql}) AS part${index}`).join(' UNION ALL ')} ORDER BY submittedAt_ DESC, handle_ DESC LIMIT ${Number(limit)}`,
+      parts.flatMap(({ values }) => values),
     )
     return rows.map(queryRowOf)
   }
@@ -128,8 +147,7 @@ export class Queries implements QueryStore {
     }
     if (filter.user !== null) where(`${names.user} = ?`, filter.user)
     if (filter.statuses !== undefined)
-      if (filter.statuses.length === 0) where('1 = 0')
-      else where(`${names.status} IN ${placeholders(filter.statuses.length)}`, ...filter.statuses)
+      where(`${names.status} IN ${placeholders(filter.statuses.length)}`, ...filter.statuses)
     if (filter.engine !== undefined) where(`${names.engine} = ?`, filter.engine)
     if (filter.name !== undefined) where(`INSTR(${names.name}, ?) > 0`, filter.name)
     if (filter.from !== undefined) where(`${names.submittedAt} >= ?`, Date.parse(filter.from))

@@ -269,6 +269,24 @@ export function queryConformance(ava: TestFn, stores: StoreUnderTest): void {
     t.deepEqual(await handles({ user: "' OR 1 = 1 -- " }), [])
     t.is((await handles({ user: 'alice', statuses: ['SUCCESSFUL'] })).length, 4)
     t.deepEqual(await handles({ user: 'alice', statuses: [] }), [])
+    // Of several statuses, from both tables, merged by time.
+    const [queued] = queries.filter((_, index) => index % 3 !== 0)
+    if (!queued) return t.fail()
+    await committed(store, queued.cancel())
+    const several = queries.filter((query, index) => index % 3 === 0 || query === queued).map(({ handle }) => handle)
+    t.deepEqual(
+      await handles({ user: 'alice', statuses: ['CANCELED', 'SUCCESSFUL', 'FAILED'] }),
+      newestFirst.map(({ handle }) => handle).filter(handle => several.includes(handle)),
+    )
+    t.deepEqual(
+      await handles({ user: null, statuses: ['CANCELED', 'QUEUED'], sessionId: session }),
+      (await handles({ user: null, sessionId: session })).filter(
+        handle => handle === queued.handle || !several.includes(handle),
+      ),
+    )
+    t.deepEqual(await handles({ user: 'alice', statuses: ['SUCCESSFUL', 'FAILED', 'CANCELED', 'CLOSED'] }), [
+      ...(await handles({ user: 'alice', statuses: ['SUCCESSFUL', 'CANCELED'] })),
+    ])
     t.is((await handles({ user: 'alice', engine: 'duckdb' })).length, 4)
     t.deepEqual(await handles({ user: 'alice', sessionId: second }), [queries[3]?.handle])
     t.is((await handles({ user: 'alice', name: 'name', to: moment(12) })).length, 12)

@@ -141,7 +141,13 @@ const tables: readonly Table[] = [
     name: 'finished_query',
     columns: queryColumns,
     primary: ['handle'],
-    indexes: { ...listIndexes, by_end: ['finished_at'], by_pages: ['pages_expire_at'] },
+    indexes: {
+      ...listIndexes,
+      by_user_status: ['user', 'status', 'submitted_at', 'handle'],
+      by_status: ['status', 'submitted_at', 'handle'],
+      by_end: ['finished_at'],
+      by_pages: ['pages_expire_at'],
+    },
   },
   {
     name: 'query_transition',
