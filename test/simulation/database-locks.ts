@@ -35,8 +35,10 @@ export class RowLocks<Holder extends LockHolder> {
   /** Who holds a lock that is in conflict, of any row of the table whose key passes. */
   conflictsAmong(table: string, touched: (key: string) => boolean, mode: LockMode, holder: Holder | null): Holder[] {
     const others: Holder[] = []
-    for (const key of this.#tables.get(table)?.keys() ?? [])
-      if (touched(key)) others.push(...this.conflicts(table, key, mode, holder))
+    for (const key of this.#tables.get(table)?.keys() ?? []) {
+      const found = this.conflicts(table, key, mode, holder)
+      if (found.length > 0 && touched(key)) others.push(...found)
+    }
     return others
   }
 

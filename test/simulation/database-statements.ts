@@ -49,10 +49,11 @@ const statementsMax = 2000
  * which are among its values, or stand in it as a number.
  */
 export function leadsTo(sql: string, values: readonly SQLInputValue[]): (key: string) => boolean {
-  const texts = new Set(values.map(String))
+  const among = (part: string) =>
+    values.some(value => value === part || (typeof value === 'number' && String(value) === part))
   return key => {
-    if (!key.includes(separator)) return texts.has(key) || (/^\d+$/.test(key) && sql.includes(`= ${key}`))
-    return key.split(separator).every(part => texts.has(part))
+    if (!key.includes(separator)) return among(key) || (/^\d+$/.test(key) && sql.includes(`= ${key}`))
+    return key.split(separator).every(among)
   }
 }
 
