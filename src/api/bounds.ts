@@ -14,7 +14,7 @@ export const keepAliveMs = 75_000
 export const stalledReaderMs = 60_000
 /** A WebSocket has to authenticate within this time. */
 export const authenticateMs = 10_000
-/** A request to a node that is still starting waits this long for it before it is refused, … */
+/** A request to a node that is still starting waits at least this long for it before it is refused, … */
 export const startWaitMs = 1_000
 /** … looking again so often. */
 export const startCheckMs = 10

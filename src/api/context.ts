@@ -8,7 +8,9 @@ import type { Config } from '../config/index.ts'
 import type { Gateway, Principal } from '../gateway/index.ts'
 import type { Logger, Metrics } from '../observability/index.ts'
 
-export type ApiConfig = Pick<Config, 'node' | 'limits' | 'cors' | 'stream'>
+export type ApiConfig = Pick<Config, 'node' | 'limits' | 'cors' | 'stream'> & {
+  readonly store: Pick<Config['store'], 'retryMs'>
+}
 
 /** Who this process is: `/cluster/v1/identity`, and `node` of every error. */
 export interface Identity {

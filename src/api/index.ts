@@ -145,11 +145,12 @@ export class ApiServer implements Service {
 
   /**
    * A node is listed as a member in the very commit that makes it one, and others may read that before it has the answer:
-   * who comes that early waits for a moment instead of being refused. Gives what is still missing after it.
+   * who comes that early waits instead of being refused, as long as for a store that is away: a proxy without checks of its own
+   * goes on sending its share to a node that is being started again. Gives what is still missing after it.
    */
   async #untilStarted(): Promise<string | null> {
-    const { clock } = this.#context
-    const giveUpAt = clock.monotonic() + startWaitMs
+    const { clock, config } = this.#context
+    const giveUpAt = clock.monotonic() + Math.max(startWaitMs, config.store.retryMs)
     for (;;) {
       const waitsFor = this.#starting()
       if (waitsFor === null || clock.monotonic() >= giveUpAt) return waitsFor

@@ -3,7 +3,9 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import test from 'ava'
 import { WebSocket } from 'ws'
+import { startWaitMs } from '../../src/api/bounds.ts'
 import { eventually } from '../support/conditions.ts'
+import { createDatabase, privateMySqlServer } from '../support/mysql.ts'
 import { TestCluster } from '../support/nodes.ts'
 
 test('before it is ready, a node answers identity and health, and 503 to the rest', async t => {
@@ -12,7 +14,7 @@ test('before it is ready, a node answers identity and health, and 503 to the res
   silent.listen(0, '127.0.0.1')
   await once(silent, 'listening')
   const { port } = silent.address() as AddressInfo
-  const cluster = new TestCluster(`mysql://lens:secret@127.0.0.1:${port}/lens`)
+  const cluster = new TestCluster(`mysql://lens:secret@127.0.0.1:${port}/lens`, { LENS_STORE_RETRY_MS: '0' })
   t.teardown(async () => {
     await cluster.stop()
     silent.close()
@@ -46,4 +48,21 @@ test('before it is ready, a node answers identity and health, and 503 to the res
   const [, response] = await once(socket, 'unexpected-response')
   t.is(response.statusCode, 503)
   response.destroy()
+})
+
+test('who asks a node that takes long to start waits for it as long as for a store that is away', async t => {
+  const server = await privateMySqlServer(t)
+  const url = await createDatabase(t, server.url)
+  // Accepts connections, and answers nothing until it is resumed.
+  server.pause()
+  t.teardown(() => server.resume())
+  const cluster = new TestCluster(url, { LENS_STORE_RETRY_MS: '60000' })
+  t.teardown(() => cluster.stop())
+  const node = await cluster.start({ name: 'n1' })
+  await eventually(async () => (await node.call('GET', '/healthz')).status === 200)
+  const asked = performance.now()
+  const answer = node.call('POST', '/api/v1/sessions', { body: { user: 'ada' } })
+  await eventually(() => performance.now() > asked + startWaitMs * 1.5)
+  server.resume()
+  t.is((await answer).status, 201)
 })
