@@ -16,7 +16,7 @@ export class Pages implements PageStore {
     this.#database = database
   }
 
-  async append(page: NewPage, epoch: number): Promise<boolean> {
+  async append(page: NewPage, epoch: number, mayHaveCommitted = false): Promise<boolean> {
     const { current: q, page: p } = this.#database.tables
     const { dialect } = this.#database
     return this.#database.transaction(async (transaction, attempt) => {
@@ -27,7 +27,7 @@ export class Pages implements PageStore {
       )
       if (count === 0) {
         // Counted by an attempt whose answer was lost, when the row stands right behind this page.
-        if (attempt === 0) return false
+        if (attempt === 0 && !mayHaveCommitted) return false
         const [row] = await transaction.rows<{ pages_: number }>(
           `SELECT ${q.storedPages} AS pages_ FROM ${q} WHERE ${q.handle} = ? AND ${q.epoch} = ?`,
           [page.handle, epoch],

@@ -239,8 +239,11 @@ export interface NewPage {
 export interface StoredPage extends NewPage {}
 
 export interface PageStore {
-  /** Appends under the epoch: moves `stored_pages` from `page.page` to `page.page + 1` in the same transaction. False: fenced. */
-  append(page: NewPage, epoch: number): Promise<boolean>
+  /**
+   * Appends under the epoch: moves `stored_pages` from `page.page` to `page.page + 1` in the same transaction. False: fenced.
+   * `mayHaveCommitted`: the same call was made before and its outcome is not known, so the page may be there.
+   */
+  append(page: NewPage, epoch: number, mayHaveCommitted?: boolean): Promise<boolean>
   /** Forgets the pages of earlier attempts and sets `stored_pages` to 0, under the epoch; before an attempt's first page. */
   reset(handle: string, epoch: number, attempt: number): Promise<boolean>
   /** Pages of one attempt from the one that holds `row` on, at most `limit`. */

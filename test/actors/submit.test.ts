@@ -3,14 +3,15 @@
  * every step waits for the test.
  */
 import { join } from 'node:path'
+import { zstdCompressSync } from 'node:zlib'
 import test, { type ExecutionContext } from 'ava'
 import { uuidv7 } from 'uuidv7'
 import { type ActorEnvironment, QueryHost } from '../../src/actors/index.ts'
 import { deferred, systemClock, systemRandom } from '../../src/async/index.ts'
-import type { EngineHandle } from '../../src/domain/index.ts'
+import { type EngineHandle, LensError } from '../../src/domain/index.ts'
 import type { EngineDriver, Engines, Run } from '../../src/engines/index.ts'
 import { createLogger } from '../../src/observability/index.ts'
-import type { QuerySpecificationRow } from '../../src/store/index.ts'
+import type { PageStore, QuerySpecificationRow, Store } from '../../src/store/index.ts'
 import { joined, noLimits, opened, storeOn } from '../conformance/store-fixtures.ts'
 import { eventually } from '../support/conditions.ts'
 import { temporaryFolder } from '../support/folders.ts'
@@ -29,6 +30,7 @@ class SlowEngine implements EngineDriver {
   /** Whether the identity was taken. */
   readonly identified = deferred<boolean>()
   sent = 0
+  batches = 0
   async start(): Promise<void> {}
   async stop(): Promise<void> {}
   healthy(): boolean {
@@ -54,11 +56,15 @@ class SlowEngine implements EngineDriver {
     }
     this.identified.resolve(true)
     this.sent++
+    const { batches } = this
     return {
       engineHandle: { id: '1' },
       safeToRepeat: false,
-      columns: async () => [],
-      async *rows() {},
+      columns: async () => (batches > 0 ? [{ name: 'n', type: 'BIGINT' }] : []),
+      async *rows() {
+        for (let row = 0; row < batches; row++)
+          yield { rowCount: 1, bytes: 4, data: zstdCompressSync(Buffer.from(`[${row}]\n`)) }
+      },
       progress: () => ({ fraction: null, message: '' }),
       cancel: async () => {},
       detach: async () => {},
@@ -75,7 +81,7 @@ class SlowEngine implements EngineDriver {
   }
 }
 
-async function launched(t: ExecutionContext) {
+async function launched(t: ExecutionContext, pagesOf = (store: Store): PageStore => store.pages) {
   const store = await storeOn(t, `sqlite:${join(await temporaryFolder(t), 'lens.db')}`)
   const member = await joined(store)
   const sessionId = await opened(store)
@@ -83,7 +89,7 @@ async function launched(t: ExecutionContext) {
   const engines: Engines = { drivers: [engine], choose: () => engine, start: async () => {}, stop: async () => {} }
   const environment: ActorEnvironment = {
     ...{ clock: systemClock, random: systemRandom, logger: createLogger({ level: 'silent' }) },
-    ...{ store, pages: store.pages, engines },
+    ...{ store, pages: pagesOf(store), engines },
     membership: {
       nodeId: member.node,
       incarnation: () => member.incarnation,
@@ -138,4 +144,27 @@ test('one whose identity is durable is sent, and ends as what the engine made of
   t.true(await engine.identified.promise)
   const ended = await eventually(row, found => found?.finished === true)
   t.deepEqual([ended?.status, engine.sent], ['SUCCESSFUL', 1])
+})
+
+test('a page that the store took before it went away is not taken for the loss of the query', async t => {
+  let lost = 0
+  const forgetful = (store: Store): PageStore => ({
+    append: async (page, epoch, again) => {
+      const taken = await store.pages.append(page, epoch, again)
+      if (lost++ > 0) return taken
+      throw new LensError('STORE_UNAVAILABLE', 'The answer to the commit is lost, and the store away for long.')
+    },
+    reset: (...given) => store.pages.reset(...given),
+    from: (...given) => store.pages.from(...given),
+    expire: (...given) => store.pages.expire(...given),
+  })
+  const { store, engine, handle, row } = await launched(t, forgetful)
+  engine.batches = 3
+  engine.identify.resolve()
+  const ended = await eventually(row, found => found?.finished === true)
+  t.deepEqual([ended?.status, ended?.attempt, ended?.storedRows, engine.sent], ['SUCCESSFUL', 1, 3, 1])
+  t.deepEqual(
+    (await store.pages.from(handle, 1, 0, 9)).map(({ page, firstRow }) => [page, firstRow]),
+    [0, 1, 2].map(page => [page, page]),
+  )
 })

@@ -76,14 +76,17 @@ async function answerWithoutRows(live: LiveQuery, driver: EngineDriver, scope: E
   live.send({ type: 'EXECUTED', rowCount: 0, columns: [], plan: null, estimate: { cost, rows, lane } })
 }
 
-/** Pages are appended for as long as the query is ours: a store that is away is waited for, not failed for. */
+/**
+ * Pages are appended for as long as the query is ours: a store that is away is waited for, not failed for. It may have taken the page before it
+ * went away.
+ */
 function untilDetached(scope: EffectScope, signal: AbortSignal): PageStore {
   const { pages, clock } = scope.environment
-  const patiently = async <T>(write: () => Promise<T>): Promise<T> => {
-    for (;;) {
+  const patiently = async <T>(write: (again: boolean) => Promise<T>): Promise<T> => {
+    for (let again = false; ; again = true) {
       if (signal.aborted) throw new DetachedError()
       try {
-        return await write()
+        return await write(again)
       } catch (error) {
         if (!(error instanceof LensError) || error.code !== 'STORE_UNAVAILABLE') throw error
         await clock.sleep(100, signal)
@@ -91,7 +94,7 @@ function untilDetached(scope: EffectScope, signal: AbortSignal): PageStore {
     }
   }
   return {
-    append: (page, epoch) => patiently(() => pages.append(page, epoch)),
+    append: (page, epoch) => patiently(again => pages.append(page, epoch, again)),
     reset: (handle, epoch, attempt) => patiently(() => pages.reset(handle, epoch, attempt)),
     from: (handle, attempt, row, limit) => pages.from(handle, attempt, row, limit),
     expire: (term, limit) => pages.expire(term, limit),
