@@ -76,19 +76,23 @@ function answeredOtherwise<Kind extends 'poll' | 'cancel'>(
   change: (query: SeenQuery, history: Records) => Partial<SeenQuery>,
 ): Falsification['of'] {
   return history =>
-    history.operations(kind).flatMap(operation => {
+    (history.operations(kind) as Asked<'poll' | 'cancel'>[]).flatMap(operation => {
       const { answer } = operation
-      if (!answer || !('query' in answer) || !where(answer.query, operation, history)) return []
+      if (!answer || !('query' in answer) || !where(answer.query, operation as Asked<Kind>, history)) return []
       const query = { ...answer.query, ...change(answer.query, history) }
       return [[[operation, { ...operation, answer: { ...answer, query } }]]] as Change[]
     })
 }
 
+type Asked<Kind extends OperationKind> = Extract<Operation, { kind: Kind }>
+
 const refused = (operation: Operation, status: number, code: string): Operation =>
   ({ ...operation, answer: { status, code } }) as Operation
 
-const answered = <Kind extends OperationKind>(history: Records, kind: Kind) =>
-  history.operations(kind).filter(({ answer }) => answer !== null && !('code' in answer))
+const answered = <Kind extends OperationKind>(history: Records, kind: Kind): Asked<Kind>[] =>
+  (history.operations(kind) as Operation[]).filter(
+    ({ answer }) => answer !== null && !('code' in answer),
+  ) as Asked<Kind>[]
 
 /** The version before, as it was. */
 function earlier({ handle, version }: SeenQuery, history: Records): Partial<SeenQuery> {
@@ -135,11 +139,11 @@ function ownerOf(history: Records, target: string): string | undefined {
   return row?.row.user as string | undefined
 }
 
-const trespasses = <Kind extends 'poll' | 'rows' | 'read-session'>(history: Records, kind: Kind) =>
-  history.operations(kind).filter(operation => {
-    const owner = ownerOf(history, 'target' in operation ? operation.target : operation.handle)
+const trespasses = <Kind extends 'poll' | 'rows' | 'read-session'>(history: Records, kind: Kind): Asked<Kind>[] =>
+  (history.operations(kind) as Asked<'poll' | 'rows' | 'read-session'>[]).filter(operation => {
+    const owner = ownerOf(history, operation.kind === 'read-session' ? operation.target : operation.handle)
     return owner !== undefined && owner !== operation.user && operation.user !== 'admin'
-  })
+  }) as Asked<Kind>[]
 
 const runOf = (history: Records) => history.all.find(record => record.record === 'run')
 const endOf = (history: Records) => history.all.find(record => record.record === 'end')
@@ -437,7 +441,7 @@ export const falsifications: readonly Falsification[] = [
     of: history =>
       history.rows('finished_query').flatMap(({ row }) => {
         const steps = history.transitions(row.handle as string)
-        const started = steps.find(step => eventOf(step).type === 'STARTED')
+        const started = steps.findLast(step => eventOf(step).type === 'STARTED')
         const done = steps.find(step => eventOf(step).type === 'EXECUTED')
         const launched = steps.find(step => eventOf(step).type === 'LAUNCHED')
         if (!started || !done || !launched) return []
@@ -535,21 +539,19 @@ export const falsifications: readonly Falsification[] = [
     breaks: 'I7',
     words: 'an engine runs what has ended',
     of: history =>
-      history
-        .rows('finished_query')
-        .map(({ row }) => [
-          [
-            null,
-            {
-              record: 'engine-sample',
-              atMs: (endOf(history)?.atMs ?? 0) + hourMs,
-              engine: 'duckdb',
-              node: null,
-              running: 0,
-              handles: [row.handle as string],
-            },
-          ],
-        ]),
+      history.rows('finished_query').map(({ row }) => [
+        [
+          null,
+          {
+            record: 'engine-sample',
+            atMs: (endOf(history)?.atMs ?? 0) + hourMs,
+            engine: 'duckdb',
+            node: null,
+            running: 0,
+            handles: [row.handle as string],
+          },
+        ],
+      ]),
   },
   {
     breaks: 'I7',
