@@ -20,6 +20,7 @@ export class StreamWatch {
   /** The code with which it was closed, and not by us. */
   closedWith: number | null = null
   readonly #socket: WebSocket
+  readonly #opened: Promise<unknown>
   readonly #waiting = new Set<() => void>()
   #subscriptions = 0
   #subscribed = 0
@@ -28,6 +29,8 @@ export class StreamWatch {
     this.#socket = new WebSocket(`${url.replace(/^http/, 'ws')}/api/v1/stream`, {
       headers: { authorization: `Bearer ${token}` },
     })
+    this.#opened = once(this.#socket, 'open')
+    this.#opened.catch(() => {})
     this.#socket.on('error', () => {})
     this.#socket.on('close', code => {
       this.closedWith = code
@@ -38,7 +41,7 @@ export class StreamWatch {
 
   /** Resolves when the server has said that the subscription is there. `topic`: the frame without type and id. */
   async subscribe(topic: object): Promise<this> {
-    if (this.#socket.readyState === WebSocket.CONNECTING) await once(this.#socket, 'open')
+    await this.#opened
     const mine = ++this.#subscriptions
     this.#socket.send(JSON.stringify({ type: 'subscribe', id: `s${mine}`, ...topic }))
     await this.until('the subscription', () => this.#subscribed >= mine)
@@ -68,11 +71,6 @@ export class StreamWatch {
         this.#waiting.add(done)
       })
     }
-  }
-
-  /** Nothing is read any more: what comes stays in the buffers of both ends. */
-  stopReading(): void {
-    this.#socket.pause()
   }
 
   close(): void {
