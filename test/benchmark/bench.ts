@@ -92,6 +92,11 @@ export class Bench implements Extent {
     }
   }
 
+  /** Of the private database server; null for one that was given. */
+  get databasePid(): number | null {
+    return this.#server?.pid ?? null
+  }
+
   tell(...rows: readonly Row[]): void {
     for (const row of rows) {
       this.rows.push(row)

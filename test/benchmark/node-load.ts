@@ -2,6 +2,7 @@
 import { eventually, type NodeProcess } from '../support/nodes.ts'
 import { HttpClient } from './http-client.ts'
 import { closedLoop } from './load.ts'
+import { ProcessorCost } from './processor.ts'
 
 /** Requests under way at once: of these clients here, and of the peers' in theirs. */
 export const concurrency = 64
@@ -21,22 +22,26 @@ export class NodeLoad {
   readonly #node: NodeProcess
   readonly #clients: readonly HttpClient[]
   readonly #handles: Submitted[] = []
+  /** What one of each costs, over all that this load has made so far. */
+  readonly cost: { readonly submission: ProcessorCost; readonly status: ProcessorCost; readonly whole: ProcessorCost }
   #submitted = 0
   #polled = 0
 
-  private constructor(node: NodeProcess, clients: readonly HttpClient[]) {
+  private constructor(node: NodeProcess, clients: readonly HttpClient[], databasePid: number | null) {
+    const cost = () => new ProcessorCost(node.pid, databasePid)
+    this.cost = { submission: cost(), status: cost(), whole: cost() }
     this.#node = node
     this.#clients = clients
   }
 
-  static async on(node: NodeProcess): Promise<NodeLoad> {
+  static async on(node: NodeProcess, databasePid: number | null): Promise<NodeLoad> {
     const clients = await Promise.all(
       Array.from({ length: users }, async (_, index) => {
         const { token } = await node.session(`bench${index}`)
         return new HttpClient(node.port, concurrency / users, token)
       }),
     )
-    return new NodeLoad(node, clients)
+    return new NodeLoad(node, clients, databasePid)
   }
 
   async submit(): Promise<void> {
@@ -52,7 +57,11 @@ export class NodeLoad {
   }
 
   /** Submits as fast as it is answered and waits until the last is finished. Queries per second of both. */
-  async whole(forMs: number): Promise<number> {
+  whole(forMs: number): Promise<number> {
+    return this.cost.whole.of(() => this.#whole(forMs))
+  }
+
+  async #whole(forMs: number): Promise<number> {
     const begin = performance.now()
     const from = this.#submitted
     await Promise.all(
@@ -71,15 +80,17 @@ export class NodeLoad {
   }
 
   statuses(forMs: number): Promise<number> {
-    return closedLoop(concurrency, forMs, () => this.poll())
+    return this.cost.status.of(() => closedLoop(concurrency, forMs, () => this.poll()))
   }
 
   /** Submissions alone, per second: all but one of them wait for the heavy slot, and go with their session afterwards. */
   async submissions(forMs: number): Promise<number> {
     const parking = await this.#node.session('parked')
     const client = new HttpClient(this.#node.port, concurrency, parking.token)
-    const rate = await closedLoop(concurrency, forMs, async () =>
-      expect(202, await client.call('POST', '/api/v1/queries', { sql, lane: 'heavy' })),
+    const rate = await this.cost.submission.of(() =>
+      closedLoop(concurrency, forMs, async () =>
+        expect(202, await client.call('POST', '/api/v1/queries', { sql, lane: 'heavy' })),
+      ),
     )
     client.close()
     const { id, token } = await this.#node.session('parked')

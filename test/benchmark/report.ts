@@ -59,6 +59,11 @@ export function rates(values: readonly number[]): string {
   return `${perSecond(median(values))} (${whole(min)}–${whole(max)}, n = ${n})`
 }
 
+/** A figure and the processor time of one operation, where that is known. */
+export function withCost(measured: string, cost: string): string {
+  return cost === '' ? measured : `${measured}; ${cost}`
+}
+
 /** What each round gave, in the order of the rounds. */
 export interface Rounds {
   readonly measured: readonly number[]
@@ -85,13 +90,13 @@ export async function inTurns(
   return { floor: floors, measured }
 }
 
-/** Rates against their floors of the same rounds. `atLeast` null: for comparison only. */
-export function rateRow(name: string, rounds: Rounds, floorName: string, atLeast: number | null): Row {
+/** Rates against their floors of the same rounds. `atLeast` null: for comparison only; `cost`: what one of them costs. */
+export function rateRow(name: string, rounds: Rounds, floorName: string, atLeast: number | null, cost = ''): Row {
   const ratio = ratioOf(rounds)
   return {
     name,
     target: atLeast === null ? '' : `≥ ${atLeast} × ${floorName}`,
-    measured: rates(rounds.measured),
+    measured: withCost(rates(rounds.measured), cost),
     floor: `${floorName}: ${rates(rounds.floor)}`,
     ratio,
     met: atLeast === null ? null : ratio >= atLeast,

@@ -102,6 +102,10 @@ export class MySqlServer {
     this.port = port
   }
 
+  get pid(): number {
+    return this.#process?.pid as number
+  }
+
   /** Root without a password, on the server itself. */
   get url(): string {
     return `mysql://root@127.0.0.1:${this.port}`

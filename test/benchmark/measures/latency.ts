@@ -11,7 +11,7 @@ export function measureLatency(bench: Bench): Promise<void> {
   return bench.withCluster(1, { ...unlimited, ...lanes }, async (cluster, url) => {
     const floors = new Floors(url, roundMs)
     await floors.prepare()
-    const load = await NodeLoad.on(cluster.nodes[0] as NodeProcess)
+    const load = await NodeLoad.on(cluster.nodes[0] as NodeProcess, bench.databasePid)
     await load.whole(roundMs)
     const submitsPerSecond = (await load.whole(roundMs)) / 2
     const statusesPerSecond = (await load.statuses(roundMs)) / 2

@@ -17,7 +17,7 @@ export function measureStatus(bench: Bench): Promise<void> {
     await floors.close()
     const bare = await bareServer(url)
     try {
-      const load = await NodeLoad.on(cluster.nodes[0] as NodeProcess)
+      const load = await NodeLoad.on(cluster.nodes[0] as NodeProcess, bench.databasePid)
       await load.whole(bench.brief ? 100 : 2_000)
       const client = new HttpClient(bare.port, concurrency)
       const ask = (path: string) =>
@@ -33,6 +33,7 @@ export function measureStatus(bench: Bench): Promise<void> {
           beside,
           'bare Fastify + point select',
           1.5,
+          `${load.cost.status}`,
         ),
         rateRow('status requests, for comparison', hello, 'bare Fastify', null),
       )

@@ -9,7 +9,7 @@ export function measureSubmissions(bench: Bench): Promise<void> {
   return bench.withCluster(1, { ...unlimited, ...lanes }, async (cluster, url) => {
     const floors = new Floors(url, bench.roundMs)
     await floors.prepare()
-    const load = await NodeLoad.on(cluster.nodes[0] as NodeProcess)
+    const load = await NodeLoad.on(cluster.nodes[0] as NodeProcess, bench.databasePid)
     const rounds = await inTurns(
       bench.rounds,
       () => floors.autocommitInserts(),
@@ -17,6 +17,14 @@ export function measureSubmissions(bench: Bench): Promise<void> {
     )
     load.close()
     await floors.close()
-    bench.tell(rateRow('submissions over HTTP, session validated, row durable', rounds, 'bare single-row inserts', 0.8))
+    bench.tell(
+      rateRow(
+        'submissions over HTTP, session validated, row durable',
+        rounds,
+        'bare single-row inserts',
+        0.8,
+        `${load.cost.submission}`,
+      ),
+    )
   })
 }

@@ -3,7 +3,7 @@ import type { NodeProcess } from '../../support/nodes.ts'
 import { type Bench, unlimited } from '../bench.ts'
 import { concurrency, lanes, NodeLoad } from '../node-load.ts'
 import { type Peer, Peers } from '../peers.ts'
-import { median, type Row, rates, ratioOf } from '../report.ts'
+import { median, type Row, rates, ratioOf, withCost } from '../report.ts'
 
 interface Contestant {
   readonly name: string
@@ -13,12 +13,12 @@ interface Contestant {
 
 export function measureWhole(bench: Bench): Promise<void> {
   return bench.withCluster(1, { ...unlimited, ...lanes }, async cluster => {
-    const load = await NodeLoad.on(cluster.nodes[0] as NodeProcess)
+    const load = await NodeLoad.on(cluster.nodes[0] as NodeProcess, bench.databasePid)
     const peers = bench.peers ? await Peers.start() : null
     try {
       const ours = await inRounds(bench, 'whole queries', forMs => load.whole(forMs), peers?.all ?? [], 'whole')
       const best = bestOf(ours.peers)
-      bench.tell(absolute(ours.node.rates))
+      bench.tell(absolute(ours.node.rates, `${load.cost.whole}`))
       if (best) bench.tell(besideBest(ours.node.rates, best), ...ours.peers.map(peer => forComparison(peer, 'done')))
       if (!peers) return
       const submitted = await inRounds(
@@ -69,12 +69,12 @@ function bestOf(peers: readonly Contestant[]): Contestant | null {
   )
 }
 
-function absolute(measured: readonly number[]): Row {
+function absolute(measured: readonly number[], cost: string): Row {
   const perSecond = 1_500
   return {
     name: 'whole queries, submit → SUCCESSFUL with rows stored',
     target: '≥ 1,500/s',
-    measured: rates(measured),
+    measured: withCost(rates(measured), cost),
     floor: '',
     ratio: median(measured) / perSecond,
     met: median(measured) >= perSecond,
