@@ -24,7 +24,19 @@ interface Tracker {
   delivered: number
   /** Nothing comes after it but the dropping of its result. */
   finished: boolean
+  /** When its result was seen dropped: nothing comes after it. Milliseconds of the monotonic clock. */
+  closedAt: number | null
   catchingUp: boolean
+}
+
+/**
+ * An end is visible at most this long after the time that it bears: its owner may try to commit it for as long as its lease
+ * lasts and the database keeps it waiting.
+ */
+const lateEndsMs = 10_000
+
+function newTracker(handle: string, delivered = 0): Tracker {
+  return { handle, delivered, finished: false, closedAt: null, catchingUp: false }
 }
 
 class QuerySubscription implements Subscription {
@@ -35,6 +47,8 @@ class QuerySubscription implements Subscription {
   /** Frames that came before the first state was read. */
   early: QueryFrame[] | null = []
   closed = false
+  /** Of a session: what ended after this is told in full, by the database's clock in ms since 1970. */
+  endsSince = Number.NEGATIVE_INFINITY
   ready: Promise<void> = Promise.resolve()
   readonly #onClose: (subscription: QuerySubscription) => void
 
@@ -71,6 +85,8 @@ export interface FeedOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly revalidateMs: number
+  /** Milliseconds since 1970. */
+  readonly databaseNow: () => number
 }
 
 export class Feed {
@@ -80,9 +96,12 @@ export class Feed {
   readonly #texts = new WeakMap<QueryView, string>()
   #timer: CancelTimer | null = null
   #revalidating = false
+  /** When the last comparison with the database that succeeded was begun, on the monotonic clock. */
+  #comparedAt: number
 
   constructor(options: FeedOptions) {
     this.#options = options
+    this.#comparedAt = options.clock.monotonic()
   }
 
   get size(): number {
@@ -126,15 +145,20 @@ export class Feed {
     const subscription = this.#register(principal, null, listener)
     subscription.ready = this.#begin(subscription, async () => {
       const named = Object.keys(after)
-      const { store } = this.#options
-      const [unfinished, known] = await Promise.all([
-        store.queries.versionsOfSessions([principal.sessionId]),
+      const { store, databaseNow } = this.#options
+      subscription.endsSince = databaseNow() - this.#uncomparedMs()
+      const [ofSession, known] = await Promise.all([
+        store.queries.versionsOfSessions([principal.sessionId], iso(subscription.endsSince)),
         named.length > 0 ? store.queries.versions(named) : [],
       ])
       const mine = known.filter(version => version.user === principal.user || principal.admin)
       for (const version of mine) await this.#open(subscription, version.handle, after[version.handle])
-      for (const version of unfinished)
-        if (!Object.hasOwn(after, version.handle)) await this.#open(subscription, version.handle, undefined)
+      for (const { handle, version, status, finished } of ofSession) {
+        if (Object.hasOwn(after, handle)) continue
+        if (!finished) await this.#open(subscription, handle, undefined)
+        else if (!subscription.early?.some(({ handle: moved, query }) => moved === handle && query.status !== 'CLOSED'))
+          subscription.trackers.set(handle, this.#endedBefore(handle, version, status === 'CLOSED'))
+      }
     })
     return subscription
   }
@@ -202,7 +226,7 @@ export class Feed {
       after === undefined
         ? [await this.#options.history.current(handle)]
         : await this.#options.history.above(handle, after)
-    const tracker: Tracker = { handle, delivered: after ?? 0, finished: false, catchingUp: false }
+    const tracker = newTracker(handle, after)
     subscription.trackers.set(handle, tracker)
     for (const view of views) if (view) this.#hand(subscription, tracker, view)
   }
@@ -218,8 +242,9 @@ export class Feed {
     let tracker = subscription.trackers.get(frame.handle)
     if (!tracker) {
       // A query of the session that is new here. One that ended before the subscription moves only by dropping its result.
-      const delivered = frame.query.status === 'CLOSED' ? frame.version - 1 : 0
-      tracker = { handle: frame.handle, delivered, finished: false, catchingUp: false }
+      const { status, finishedAt } = frame.query
+      const isOld = status === 'CLOSED' && finishedAt !== null && Date.parse(finishedAt) <= subscription.endsSince
+      tracker = newTracker(frame.handle, isOld ? frame.version - 1 : 0)
       subscription.trackers.set(frame.handle, tracker)
     }
     if (frame.version <= tracker.delivered || tracker.catchingUp) return
@@ -237,9 +262,7 @@ export class Feed {
       this.#texts.set(view, text)
     }
     subscription.listener.frame({ type: 'query', query: view }, text)
-    // What has ended is forgotten when its last word is said; a session that lives for days holds no trace of it.
-    if (tracker.finished && subscription.handle === null && view.status === 'CLOSED')
-      subscription.trackers.delete(tracker.handle)
+    if (view.status === 'CLOSED') tracker.closedAt = this.#options.clock.monotonic()
   }
 
   async #catchUp(subscription: QuerySubscription, tracker: Tracker): Promise<void> {
@@ -264,7 +287,11 @@ export class Feed {
   }
 
   async #revalidate(): Promise<void> {
-    if (this.#revalidating || (this.#byHandle.size === 0 && this.#bySession.size === 0)) return
+    if (this.#revalidating) return
+    if (this.#byHandle.size === 0 && this.#bySession.size === 0) {
+      this.#comparedAt = this.#options.clock.monotonic()
+      return
+    }
     this.#revalidating = true
     try {
       await Promise.all([this.#revalidateSessions(), this.#revalidateQueries()])
@@ -286,12 +313,38 @@ export class Feed {
     if (closed.length > 0) this.sessionClosed(closed)
   }
 
+  /**
+   * A query of a session may begin and end between two comparisons while no hint gets through: then only its end tells of
+   * it, so that the ends since the last comparison are read too.
+   */
+  #uncomparedMs(): number {
+    return this.#options.clock.monotonic() - this.#comparedAt + lateEndsMs
+  }
+
+  /** Not told any more, but recognised when the comparison finds it. */
+  #endedBefore(handle: string, version: number, closed: boolean): Tracker {
+    const closedAt = closed ? this.#options.clock.monotonic() : null
+    return { ...newTracker(handle, version), finished: true, closedAt }
+  }
+
   async #revalidateQueries(): Promise<void> {
-    const { store } = this.#options
+    const { store, clock, databaseNow } = this.#options
+    const begunAt = clock.monotonic()
+    const uncomparedMs = this.#uncomparedMs()
     const followed = new Map<string, [QuerySubscription, Tracker][]>()
     for (const subscription of this.#all()) {
       if (subscription.early !== null) continue
       for (const tracker of subscription.trackers.values()) {
+        // What has ended is forgotten when its last word is said, and no comparison finds its end any more; a session
+        // that lives for days holds no trace of it.
+        if (
+          subscription.handle === null &&
+          tracker.closedAt !== null &&
+          begunAt - tracker.closedAt > 2 * uncomparedMs
+        ) {
+          subscription.trackers.delete(tracker.handle)
+          continue
+        }
         // Of a session's queries, the ended ones are left out: only the dropping of their result can follow, and a hint tells it.
         if (tracker.finished && subscription.handle === null) continue
         const followers = followed.get(tracker.handle)
@@ -301,7 +354,9 @@ export class Feed {
     }
     const [versions, ofSessions] = await Promise.all([
       followed.size > 0 ? store.queries.versions([...followed.keys()]) : [],
-      this.#bySession.size > 0 ? store.queries.versionsOfSessions([...this.#bySession.keys()]) : [],
+      this.#bySession.size > 0
+        ? store.queries.versionsOfSessions([...this.#bySession.keys()], iso(databaseNow() - uncomparedMs))
+        : [],
     ])
     for (const { handle, version } of versions)
       for (const [subscription, tracker] of followed.get(handle) ?? [])
@@ -309,9 +364,14 @@ export class Feed {
     for (const { handle, sessionId } of ofSessions)
       for (const subscription of this.#bySession.get(sessionId) ?? []) {
         if (subscription.early !== null || subscription.trackers.has(handle)) continue
-        const tracker: Tracker = { handle, delivered: 0, finished: false, catchingUp: false }
+        const tracker = newTracker(handle)
         subscription.trackers.set(handle, tracker)
         void this.#catchUp(subscription, tracker)
       }
+    this.#comparedAt = begunAt
   }
+}
+
+function iso(atMs: number): string {
+  return new Date(atMs).toISOString()
 }

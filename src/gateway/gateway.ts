@@ -83,6 +83,7 @@ export class LensGateway implements Gateway {
       clock,
       logger,
       revalidateMs: settings.revalidateMs,
+      databaseNow,
     })
     this.#waits = new Waits(this.#feed, clock)
     this.#queries = new QueryDesk({

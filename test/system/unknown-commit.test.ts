@@ -197,6 +197,29 @@ test.serial('no hint ever arrives: polling finds every version, who is dead, and
     rows => rows.length > 0,
     { what: `something runs on ${dead.name}` },
   )
+  // Over before anybody looks: only their ends tell of them.
+  const short: string[] = []
+  for (let count = 0; count < 5; count++) {
+    const { handle } = await leader.submit(token, { sql: 'select 1::int one' })
+    await leader.ended(token, handle)
+    short.push(handle)
+  }
+  for (const handle of short) {
+    const { version } = await leader.query(token, handle)
+    await watcher.frame(
+      `the end of the short ${handle}`,
+      frame => frame.query?.handle === handle && frame.query.outcome,
+    )
+    const versions = watcher.frames.filter(frame => frame.query?.handle === handle).map(frame => frame.query.version)
+    t.deepEqual(
+      versions,
+      Array.from({ length: version }, (_, index) => index + 1),
+      'every version once',
+    )
+  }
+  const late = await new StreamClient(survivor.url, { token }).opened()
+  t.teardown(() => late.terminate())
+  late.send({ type: 'subscribe', id: 'late', topic: 'session' })
   await dead.kill()
   // Nothing comes of the death but the end of its lease, nothing of the claim but the new owner's own look.
   const rows = (await directRows(sql)) as unknown[][]
@@ -211,6 +234,13 @@ test.serial('no hint ever arrives: polling finds every version, who is dead, and
       `${handle}: every version once`,
     )
   }
+  const seenLate = new Set(late.frames.map(frame => frame.query?.handle))
+  t.deepEqual(
+    short.filter(handle => seenLate.has(handle)),
+    [],
+    'what had ended before a subscription is not told',
+  )
+  t.true(handles.every(handle => seenLate.has(handle)))
   const [failover] = await ask(url, 'SELECT node_id, cause FROM failover')
   t.deepEqual({ ...failover }, { node_id: dead.name, cause: 'lease-expired' })
   t.deepEqual(await brokenInvariants(url, handles), [])
