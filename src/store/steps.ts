@@ -213,13 +213,17 @@ function usesOfStep(group: StepGroup, counted: Counted | undefined, limits: Quer
   const to = lastOf(group).to
   const before = usesOf(counted.user, from, counted.lane, limits)
   const after = usesOf(counted.user, to, group.snapshot.context.lane, limits)
+  // What it uses before and after is no change, and must not seem to be one that anybody may make.
+  const stays = new Set(before.map(({ scope }) => scope).filter(scope => after.some(use => use.scope === scope)))
   return [
-    ...before.map(({ scope }) => ({ scope, by: -1 as const, limit: null })),
-    ...after.map(({ scope, limit }) => ({
-      scope,
-      by: 1 as const,
-      limit: holdsSlot(to) && !holdsSlot(from) ? limit : null,
-    })),
+    ...before.filter(({ scope }) => !stays.has(scope)).map(({ scope }) => ({ scope, by: -1 as const, limit: null })),
+    ...after
+      .filter(({ scope }) => !stays.has(scope))
+      .map(({ scope, limit }) => ({
+        scope,
+        by: 1 as const,
+        limit: holdsSlot(to) && !holdsSlot(from) ? limit : null,
+      })),
   ]
 }
 

@@ -47,7 +47,8 @@ export async function applyUses(database: Database, transaction: Statements, use
   const sums = new Map<string, { by: number; limit: number | null }>()
   for (const { scope, by, limit } of uses) {
     const sum = sums.get(scope) ?? { by: 0, limit: null }
-    sums.set(scope, { by: sum.by + by, limit: by > 0 ? limit : sum.limit })
+    // Beside one that is only counted, a limited one stays limited.
+    sums.set(scope, { by: sum.by + by, limit: by > 0 ? (limit ?? sum.limit) : sum.limit })
   }
   // Everybody takes the rows' locks in the same order.
   const changed = [...sums].filter(([, { by }]) => by !== 0).sort(([a], [b]) => (a < b ? -1 : 1))
@@ -76,7 +77,7 @@ export async function applyUses(database: Database, transaction: Statements, use
 /** How much more fits into each limited scope; makes the rows of scopes that have none yet. */
 export async function roomIn(database: Database, uses: readonly Use[]): Promise<Map<string, number>> {
   const limits = new Map<string, number | null>()
-  for (const { scope, by, limit } of uses) limits.set(scope, by > 0 ? limit : (limits.get(scope) ?? null))
+  for (const { scope, by, limit } of uses) limits.set(scope, (by > 0 ? limit : null) ?? limits.get(scope) ?? null)
   const c = database.tables.counter
   const scopeList = [...limits.keys()].sort()
   const stored = new Map(

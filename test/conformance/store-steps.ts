@@ -388,6 +388,28 @@ export function stepConformance(ava: TestFn, stores: StoreUnderTest): void {
     ])
   })
 
+  test('a launch beside steps of what runs already is refused all the same', async (t, { fresh }) => {
+    const store = await storeOn(t, await fresh(t))
+    const member = await joined(store)
+    const session = await opened(store)
+    const limits = { queuedPerUser: 0, runningPerUser: 2, queuedPerLane: 0 }
+    const queries = Array.from({ length: 4 }, () => new TestQuery(member, session)).sort((a, b) =>
+      a.handle < b.handle ? -1 : 1,
+    )
+    const [first, second, third, last] = queries as [TestQuery, TestQuery, TestQuery, TestQuery]
+    await submitted(store, ...queries)
+    t.deepEqual(await store.queries.commit([second.launch(), third.launch()], limits), [
+      { kind: 'committed' },
+      { kind: 'committed' },
+    ])
+    t.deepEqual(await store.queries.commit([first.launch(), second.start(), third.start(), last.launch()], limits), [
+      { kind: 'limit' },
+      { kind: 'committed' },
+      { kind: 'committed' },
+      { kind: 'limit' },
+    ])
+  })
+
   test('the recount makes counters true that were not kept', async (t, { fresh }) => {
     const store = await storeOn(t, await fresh(t))
     const member = await joined(store)
