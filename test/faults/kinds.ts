@@ -412,12 +412,17 @@ function together(random: SeededRandom, scene: Scene): Omit<Fault, 'kind'> {
   }
 }
 
-/** One fault, of a kind that is allowed here. */
-export function drawFault(random: SeededRandom, scene: Scene, allowed: (kind: KindName) => boolean): Fault {
-  const possible = kindNames.filter(name => {
+/** What is allowed, and can be done here. */
+export function possibleKinds(scene: Scene, allowed: (kind: KindName) => boolean): KindName[] {
+  return kindNames.filter(name => {
     const kind: Kind = kinds[name]
     return allowed(name) && (scene.network !== null || !kind.needsNetwork)
   })
+}
+
+/** One fault, of a kind that is allowed here. */
+export function drawFault(random: SeededRandom, scene: Scene, allowed: (kind: KindName) => boolean): Fault {
+  const possible = possibleKinds(scene, allowed)
   let ticket = random.between(
     0,
     possible.reduce((sum, name) => sum + kinds[name].weight, 0),

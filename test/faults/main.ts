@@ -19,6 +19,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: randomBytes(4).toString('hex') },
     only: { type: 'string' },
     clusters: { type: 'string', default: '1' },
+    'in-turn': { type: 'boolean', default: false },
     pause: { type: 'string', default: '400' },
     workers: { type: 'string', default: '12' },
     /** Appends to the evidence. */
@@ -54,6 +55,7 @@ async function runOne(index: number): Promise<void> {
       minutes,
       faults,
       allowed: kind => allowed.has(kind),
+      inTurn: values['in-turn'],
       pauseMs: Number(values.pause),
       processes: 2,
       workers: Number(values.workers),

@@ -5,7 +5,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { SeededRandom } from '../simulation/random.ts'
 import { type FaultRecord, monotonicMs } from './history.ts'
-import { drawFault, type Effect, type Fault, type KindName, kinds } from './kinds.ts'
+import { drawFault, type Effect, type Fault, type KindName, kinds, possibleKinds } from './kinds.ts'
 import type { Owned, Scene } from './scene.ts'
 
 export interface Inflicted {
@@ -35,6 +35,8 @@ export interface NemesisOptions {
   readonly scene: Scene
   readonly random: SeededRandom
   readonly allowed: (kind: KindName) => boolean
+  /** Every kind once before any comes again; else each as often as its weight says. */
+  readonly inTurn: boolean
   readonly pauseMs: number
   readonly report: (fault: Inflicted) => void
 }
@@ -44,10 +46,14 @@ const periodMs = 15
 
 /** Until the time is over or so many faults are made. Rejects when a cluster does not come back. */
 export async function torment(options: NemesisOptions, isOver: (made: number) => boolean): Promise<Inflicted[]> {
-  const { scene, random, allowed, pauseMs } = options
+  const { scene, random, allowed, inTurn, pauseMs } = options
   const made: Inflicted[] = []
+  let left: KindName[] = []
   while (!isOver(made.length)) {
-    const record = await inflict(scene, drawFault(random, scene, allowed))
+    if (left.length === 0) left = possibleKinds(scene, allowed)
+    const fault = drawFault(random, scene, inTurn ? kind => left.includes(kind) : allowed)
+    left = left.filter(kind => kind !== fault.kind)
+    const record = await inflict(scene, fault)
     made.push(record)
     options.report(record)
     await setTimeout(random.between(pauseMs / 2, pauseMs * 1.5))

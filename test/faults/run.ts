@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly minutes: number
   readonly faults: number
   readonly allowed: (kind: KindName) => boolean
+  /** Every kind once before any comes again. */
+  readonly inTurn: boolean
   /** Between two faults, milliseconds. */
   readonly pauseMs: number
   readonly processes: number
@@ -88,7 +90,7 @@ export async function run(options: RunOptions): Promise<RunOutcome> {
 }
 
 async function play(options: RunOptions, scene: Scene, stage: Stage, folder: string): Promise<RunOutcome> {
-  const { seed, commit, minutes, faults, allowed, pauseMs, say } = options
+  const { seed, commit, minutes, faults, allowed, inTurn, pauseMs, say } = options
   const recorder = new Recorder(join(folder, 'run.jsonl'), 'run')
   const files = [join(folder, 'run.jsonl')]
   recorder.write({
@@ -127,7 +129,7 @@ async function play(options: RunOptions, scene: Scene, stage: Stage, folder: str
       )
       if (recoveryMs === null) wrong.push(`no recovery in time from ${kind}: ${detail}`)
     }
-    await torment({ scene, random, allowed, pauseMs, report }, isOver)
+    await torment({ scene, random, allowed, inTurn, pauseMs, report }, isOver)
   } catch (error) {
     wrong.push(`the nemesis gave up: ${String(error)}`)
   }
