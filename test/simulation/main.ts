@@ -1,11 +1,12 @@
 /**
- * `npm run simulate -- --seeds N [--seed S] [--minutes M] [--workers K] [--record]`: worlds from seeds, in threads.
+ * `npm run simulate -- --seeds N [--seed S] [--minutes M] [--workers K] [--record FILE]`: worlds from seeds, in threads.
  *
  * Says how many simulated hours passed, which faults were injected, how many queries ran and what was violated; a failing seed
  * is shrunk and shown with the command that replays it. `--keep` replays only those items of a plan, `--log` says all.
  */
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { countedHours, defaultSettings, planOf, type RunSettings, runWorld } from './run-world.ts'
@@ -25,7 +26,10 @@ const { values } = parseArgs({
     keep: { type: 'string' },
     log: { type: 'boolean', default: false },
     shrink: { type: 'string', default: '60' },
-    record: { type: 'boolean', default: false },
+    /** A file of JSON lines to which the summary is added. */
+    record: { type: 'string' },
+    /** What is run, where that is no work tree of its own. */
+    commit: { type: 'string' },
   },
 })
 
@@ -34,7 +38,6 @@ const settings: RunSettings = {
   operationsPerHour: Number(values.operations),
   faultsPerHour: Number(values.faults),
 }
-const evidence = new URL('../../docs/evidence/simulation.jsonl', import.meta.url)
 const say = (line: string) => process.stdout.write(`${line}\n`)
 
 if (values.seeds === undefined) await replay(values.seed ?? '1')
@@ -113,7 +116,7 @@ async function summarise(
     for (const [kind, times] of Object.entries(report.faults)) faults[kind] = (faults[kind] ?? 0) + times
   const failing = reports.filter(report => report.violations.length > 0)
   const summary = {
-    commit: commitOf(),
+    commit: values.commit ?? commitOf(),
     at: new Date().toISOString(),
     firstSeed,
     seeds: reports.length,
@@ -132,9 +135,9 @@ async function summarise(
     seconds: round(seconds),
   }
   say(JSON.stringify(summary, null, 2))
-  if (values.record) {
-    mkdirSync(new URL('.', evidence), { recursive: true })
-    appendFileSync(evidence, `${JSON.stringify(summary)}\n`)
+  if (values.record !== undefined) {
+    mkdirSync(dirname(values.record), { recursive: true })
+    appendFileSync(values.record, `${JSON.stringify(summary)}\n`)
   }
   for (const text of broken) say(text)
   if (failing.length + broken.length > 0) process.exitCode = 1

@@ -11,6 +11,7 @@ export type OperationKind =
   | 'estimate'
   | 'prepare'
   | 'session'
+  | 'endless'
   | 'list'
   | 'intruder'
   | 'burst'
@@ -64,6 +65,7 @@ const operationWeights: Readonly<Record<OperationKind, number>> = {
   estimate: 2,
   prepare: 2,
   session: 6,
+  endless: 3,
   list: 3,
   intruder: 4,
   burst: 2,

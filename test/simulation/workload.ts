@@ -47,6 +47,13 @@ export function drawRequest(random: SeededRandom): SubmitRequest {
   return { ...common, engine, sql: `CALL ms=${ms} cost=${cost}${fails} ${salt}` }
 }
 
+/** Runs until somebody ends it, which its client does. */
+export function drawEndless(random: SeededRandom): SubmitRequest {
+  const { sql, engine } = drawRequest(random)
+  const endless = sql.replace(/ms=\d+/, 'ms=300000').replace(' fails', '')
+  return { sql: endless, ...(engine == null ? {} : { engine }) }
+}
+
 async function toTheEnd(client: Client, random: SeededRandom, record: QueryRecord): Promise<void> {
   const how = random.fraction()
   const following =
@@ -155,6 +162,15 @@ const stories: Readonly<Record<OperationKind, Story>> = {
         })
     }
     if (record) await client.pollUntilEnd(random, record)
+  },
+
+  async endless(client, random) {
+    const session = await client.session(random)
+    const record = await client.submit(random, session, drawEndless(random))
+    if (!record) return
+    await client.sleep(random.between(0, 8_000))
+    await client.cancel(random, record)
+    await client.pollUntilEnd(random, record)
   },
 
   async list(client, random) {

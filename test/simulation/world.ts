@@ -12,6 +12,7 @@ import { CommitWatch } from './commit-watch.ts'
 import { simulatedDatabase } from './database.ts'
 import type { SimulatedDatabase } from './database-contract.ts'
 import { type EngineRun, EngineServer } from './engine-server.ts'
+import { EngineWatch } from './engine-watch.ts'
 import { History, type Violation } from './history.ts'
 import { judge } from './judgement.ts'
 import { endAll, inject, type NemesisWorld } from './nemesis.ts'
@@ -57,6 +58,8 @@ export interface WorldReport {
 /** How long a world may take to become quiet when nothing is wrong any more. */
 const quietMs = 600_000
 const settleMs = 12_000
+/** Between two looks at what the engines run. */
+const enginesMs = 2_000
 const leaseMsDrawn = [2_000, 2_000, 3_000, 5_000]
 
 export class World implements NemesisWorld {
@@ -71,6 +74,7 @@ export class World implements NemesisWorld {
   readonly options: WorldOptions
   readonly runningPerUser: number
   readonly watch: CommitWatch
+  readonly #engines: EngineWatch
   readonly #faults = new Map<string, number>()
   #open = 0
 
@@ -126,6 +130,7 @@ export class World implements NemesisWorld {
         Object.entries(of).map(([lane, count]) => [`${engine} ${lane}`, count] as const),
       ),
     )
+    this.#engines = new EngineWatch(database, this.history, () => this.#running())
     this.watch = new CommitWatch(database, this.history, { runningPerUser: this.runningPerUser, slots })
   }
 
@@ -134,6 +139,11 @@ export class World implements NemesisWorld {
     const { scheduler, history } = this
     for (const [index, node] of this.nodes.entries()) scheduler.schedule(10 + index * 30, 'boot', () => node.boot())
     sabotage?.(this)
+    const lookAtEngines = () => {
+      this.#engines.look(scheduler.nowMs)
+      scheduler.schedule(enginesMs, 'watch', lookAtEngines, true)
+    }
+    scheduler.schedule(enginesMs, 'watch', lookAtEngines, true)
     for (const item of plan)
       scheduler.schedule(item.atMs, 'plan', () => (item.type === 'fault' ? this.#inject(item) : this.#perform(item)))
     const endsAtMs = Math.max(forMs, 0)
