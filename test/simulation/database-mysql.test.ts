@@ -3,7 +3,8 @@
  * fail in the same way on both.
  *
  * Left out is what is known to differ (see `database-server.ts`): inserts that fail because their key is there, and several that
- * wait for one row. A deadlock ends a history: the real server may choose another victim.
+ * wait for one row. (That a lock stays which was waited for in vain is not left out, but does not come up in these histories.) A
+ * deadlock ends a history: the real server may choose another victim.
  */
 import { setImmediate } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'

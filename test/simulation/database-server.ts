@@ -10,8 +10,8 @@
  * Everybody else sees what is committed. No two transactions can have changed one row, so rows that were kept always fit again.
  *
  * Where this is not InnoDB: what finds its rows by another index than the primary key does not wait for rows that only an
- * uncommitted transaction would make it find; an INSERT that fails because its key is there keeps no lock of that row; and when
- * a lock becomes free, who waits for several rows is served as a whole.
+ * uncommitted transaction would make it find; an INSERT that fails because its key is there, and a statement that waited for a row
+ * and then did not match it, keep no lock of that row; and when a lock becomes free, who waits for several rows is served as a whole.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { CancelTimer } from '../../src/async/index.ts'
