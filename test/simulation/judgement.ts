@@ -34,6 +34,7 @@ export function judge(
 }
 
 function invariantOf(fault: string): Invariant {
+  if (/its transitions give|replaying/.test(fault)) return 'I4'
   if (/tables|terminal|outcome|no row/.test(fault)) return 'I1'
   if (/gap/.test(fault)) return 'I3'
   if (/epoch|writer/.test(fault)) return 'I2'

@@ -2,7 +2,9 @@
  * Makes a failing plan small: takes items away, halves first, as long as what is left still violates the same invariant. (Delta
  * debugging: every item has a seed of its own, so those that stay do what they did.)
  */
+
 import { planOf, type RunSettings, runWorld } from './run-world.ts'
+import type { WorldOptions } from './world.ts'
 
 export interface Shrunk {
   readonly keep: readonly number[]
@@ -11,11 +13,16 @@ export interface Shrunk {
 }
 
 /** At most `runsMax` worlds are tried. */
-export async function shrink(seed: string, settings: RunSettings, runsMax: number): Promise<Shrunk> {
+export async function shrink(
+  seed: string,
+  settings: RunSettings,
+  runsMax: number,
+  more: Partial<WorldOptions> = {},
+): Promise<Shrunk> {
   let runs = 0
   const firstOf = async (keep: readonly number[]) => {
     runs++
-    const report = await runWorld(seed, settings, { stopsAtFirst: true }, new Set(keep))
+    const report = await runWorld(seed, settings, { ...more, stopsAtFirst: true }, new Set(keep))
     return report.violations[0]
   }
   let keep = planOf(seed, settings).map(item => item.number)

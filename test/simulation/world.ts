@@ -13,7 +13,7 @@ import { simulatedDatabase } from './database.ts'
 import type { SimulatedDatabase } from './database-contract.ts'
 import { type EngineRun, EngineServer } from './engine-server.ts'
 import { EngineWatch } from './engine-watch.ts'
-import { History, type Violation } from './history.ts'
+import { History, type Invariant, type Violation } from './history.ts'
 import { judge } from './judgement.ts'
 import { endAll, inject, type NemesisWorld } from './nemesis.ts'
 import { Network } from './network.ts'
@@ -34,6 +34,8 @@ export interface WorldOptions {
   readonly users?: number
   /** Stops at the first violation. */
   readonly stopsAtFirst?: boolean
+  /** Stops at the first violation of this one. */
+  readonly stopsWhen?: Invariant
   /** What is logged and traced; nothing unless given. */
   readonly log?: (line: string) => void
   readonly trace?: (event: TracedEvent) => void
@@ -172,12 +174,16 @@ export class World implements NemesisWorld {
   }
 
   async #runUntil(untilMs: number, until: () => boolean): Promise<boolean> {
+    let seen = 0
     const end = await this.scheduler.run({
       untilMs,
       until,
       onStep: () => {
         this.watch.look()
-        if (this.options.stopsAtFirst && this.history.violations.length > 0) throw new Stop()
+        if (this.history.violations.length === seen) return
+        seen = this.history.violations.length
+        const { stopsAtFirst, stopsWhen } = this.options
+        if (stopsAtFirst || this.history.violations.some(({ invariant }) => invariant === stopsWhen)) throw new Stop()
       },
     })
     return end === 'condition'
