@@ -170,6 +170,7 @@ export class Assembly {
           onCommitted?.(steps)
           this.gateway.committed(steps)
         },
+        revived: states => this.gateway.committed(states),
         progressed: ({ handle, sessionId }, progress) => this.gateway.progressed({ handle, sessionId, progress }),
         handedOver: changes => news.add(changes, new Date(this.cluster.databaseNow()).toISOString()),
       },

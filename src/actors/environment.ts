@@ -48,6 +48,8 @@ export interface CommittedStep {
 export interface ActorEvents {
   /** After a commit: its steps in order, and never before. */
   committed(steps: readonly CommittedStep[]): void
+  /** Actors were brought to life from their rows: what they are now was made durable by whoever gave them to this node. */
+  revived(states: readonly Omit<CommittedStep, 'event'>[]): void
   progressed(specification: QuerySpecificationRow, progress: Progress): void
   /** Queries were given to other members: tell them to look. */
   handedOver(changes: readonly { handle: string; user: string; toIncarnation: string; toNode: string }[]): void

@@ -14,7 +14,7 @@ import {
 import type { NewQuery, OwnedQuery, QueryRow, QuerySpecificationRow, SubmitAnswer } from '../store/index.ts'
 import { Departure, type Target } from './departure.ts'
 import { bindEffects } from './effects/index.ts'
-import type { ActorEnvironment } from './environment.ts'
+import type { ActorEnvironment, CommittedStep } from './environment.ts'
 import { Journal, type Refusal } from './journal.ts'
 import { Lanes } from './lanes.ts'
 import { type Flight, LiveQuery } from './live-query.ts'
@@ -296,7 +296,8 @@ export class QueryHost {
   }
 
   async #rehydrate(handles: readonly string[], incarnation: string): Promise<void> {
-    const { store, membership, logger } = this.#environment
+    const { store, membership, logger, events } = this.#environment
+    const revived: Omit<CommittedStep, 'event'>[] = []
     for (const row of await store.queries.read(handles)) {
       if (row.finished || row.ownerIncarnation !== incarnation || incarnation !== membership.incarnation()) continue
       if (this.#lives.has(row.handle)) continue
@@ -308,7 +309,10 @@ export class QueryHost {
       }
       const reason = check.ok ? this.#revive(row, check.snapshot) : check.reason
       if (reason !== null) await this.#restoration.fail(row, reason)
+      else if (check.ok) revived.push({ specification: row, epoch: row.epoch, snapshot: check.snapshot })
     }
+    // The leader that claimed them made no frames: it knows rows. Without these every subscriber would have to ask for each.
+    if (revived.length > 0) events.revived(revived)
   }
 
   /** Gives the reason when the snapshot cannot be lived in. */

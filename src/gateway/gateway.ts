@@ -156,7 +156,7 @@ export class LensGateway implements Gateway {
   // ------------------------------------------------------------ what the actors and the peers tell
 
   /** Steps are durable: subscribers here and interested peers are told. Views are made only if somebody reads them. */
-  committed(steps: readonly CommittedStep[]): void {
+  committed(steps: readonly Omit<CommittedStep, 'event'>[]): void {
     const frames = steps.map(frameOf)
     for (const [index, frame] of frames.entries()) {
       // What has ended is asked for next, and its actor is gone.

@@ -131,7 +131,7 @@ export function viewOfRow(row: QueryRow): QueryView {
 }
 
 /** A committed step as a frame; its view is made when somebody reads it, and once for all who do. */
-export function frameOf({ specification, epoch, snapshot }: CommittedStep): QueryFrame {
+export function frameOf({ specification, epoch, snapshot }: Omit<CommittedStep, 'event'>): QueryFrame {
   let view: QueryView | undefined
   const { handle, sessionId, user } = specification
   return {

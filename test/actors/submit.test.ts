@@ -102,7 +102,7 @@ async function launched(t: ExecutionContext, pagesOf = (store: Store): PageStore
       failurePolicy: { engineFailuresMax: 3, engineDeathsMax: 3, nodeDeathsMax: 3, retryDelayMs: 1 },
       ...{ progressMs: 1_000, journalFlightsMax: 1, journalBatchMax: 8 },
     },
-    events: { committed: () => {}, progressed: () => {}, handedOver: () => {} },
+    events: { committed: () => {}, revived: () => {}, progressed: () => {}, handedOver: () => {} },
   }
   const host = new QueryHost(environment, () => 1)
   t.teardown(() => host.stop())

@@ -66,7 +66,7 @@ export async function measureJournal(bench: Bench): Promise<void> {
       failurePolicy: { engineFailuresMax: 3, engineDeathsMax: 3, nodeDeathsMax: 20, retryDelayMs: 0 },
       ...{ journalFlightsMax: 4, journalBatchMax: 128 },
     },
-    events: { committed: () => {}, progressed: () => {}, handedOver: () => {} },
+    events: { committed: () => {}, revived: () => {}, progressed: () => {}, handedOver: () => {} },
   }
   const journal = new Journal(environment, {
     landed: () => {},
