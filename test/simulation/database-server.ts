@@ -19,6 +19,7 @@ import type { LeaseStore } from '../../src/store/contract.ts'
 import { renewed } from '../../src/store/lease.ts'
 import { fromSqlite, serverError } from './database-errors.ts'
 import { type LockHolder, type LockMode, type RowLock, RowLocks } from './database-locks.ts'
+import { NamedLocks } from './database-names.ts'
 import {
   type AnalysedStatement,
   AnalysedStatements,
@@ -70,7 +71,7 @@ interface KeptRow {
   readonly values: readonly SQLInputValue[] | null
 }
 
-/** A request that waits for locks of rows, or for a name. */
+/** A request that waits for locks of rows. */
 interface Waiting {
   readonly connection: ServerConnection
   readonly blockers: () => readonly Transaction[]
@@ -110,7 +111,7 @@ export class DatabaseServer {
   readonly #locks = new RowLocks<Transaction>()
   readonly #connections = new Map<number, ServerConnection>()
   readonly #waiting = new Set<Waiting>()
-  readonly #names = new Map<string, ServerConnection>()
+  readonly #names: NamedLocks<ServerConnection>
   readonly #begin: StatementSync
   readonly #commit: StatementSync
   readonly #rollback: StatementSync
@@ -131,6 +132,7 @@ export class DatabaseServer {
       const holder = this.#current?.transaction ?? null
       return this.#locks.conflicts(String(table), String(key), 'exclusive', holder).length === 0 ? 1 : 0
     })
+    this.#names = new NamedLocks(scheduler, lockWaitMs)
     this.#analysed = new AnalysedStatements(sqlite)
     this.#begin = sqlite.prepare('BEGIN')
     this.#commit = sqlite.prepare('COMMIT')
@@ -159,7 +161,7 @@ export class DatabaseServer {
     this.#connections.delete(connection.id)
     this.#stopWaiting(connection)
     this.undo(connection)
-    for (const [name, holder] of this.#names) if (holder === connection) this.#releaseName(name)
+    this.#names.ended(connection)
     connection.onEnd()
   }
 
@@ -475,54 +477,14 @@ export class DatabaseServer {
     reply: Reply,
   ): void {
     const answer = (row: object) => reply(null, { rows: [row], affected: 0 })
-    if (sql.startsWith('SELECT GET_LOCK')) this.#takeName(connection, String(values[0]), got => answer({ got }))
-    else if (sql.startsWith('SELECT RELEASE_LOCK')) {
-      const held = this.#names.get(String(values[0])) === connection
-      if (held) this.#releaseName(String(values[0]))
-      answer({ released: held ? 1 : 0 })
-    } else if (sql.startsWith('KILL')) {
+    if (sql.startsWith('SELECT GET_LOCK')) this.#names.take(connection, String(values[0]), got => answer({ got }))
+    else if (sql.startsWith('SELECT RELEASE_LOCK'))
+      answer({ released: this.#names.release(connection, String(values[0])) ? 1 : 0 })
+    else if (sql.startsWith('KILL')) {
       const victim = this.#connections.get(Number(sql.slice(5)))
       if (victim) this.end(victim)
       reply(victim ? null : serverError(1094), victim ? done : null)
     } else reply(null, { rows: [...this.#connections.keys()].map(Id => ({ Id, db: databaseName })), affected: 0 })
-  }
-
-  #takeName(connection: ServerConnection, name: string, got: (got: 0 | 1) => void): void {
-    const holder = this.#names.get(name)
-    if (holder === undefined || holder === connection) {
-      this.#names.set(name, connection)
-      got(1)
-      return
-    }
-    const cancel = this.#scheduler.schedule(
-      lockWaitMs,
-      'name wait',
-      () => {
-        this.#stopWaiting(connection)
-        got(0)
-      },
-      true,
-    )
-    const again = () => {
-      if (this.#names.has(name)) return
-      this.#stopWaiting(connection)
-      this.#names.set(name, connection)
-      got(1)
-    }
-    connection.waiting = { connection, blockers: () => [], again, cancel }
-    this.#waiting.add(connection.waiting)
-    this.#nameWaiters.set(connection.waiting, name)
-  }
-
-  readonly #nameWaiters = new WeakMap<Waiting, string>()
-
-  #releaseName(name: string): void {
-    this.#names.delete(name)
-    for (const waiting of this.#waiting)
-      if (this.#nameWaiters.get(waiting) === name) {
-        waiting.again()
-        return
-      }
   }
 }
 
