@@ -31,6 +31,11 @@ for (const [name, measure] of Object.entries(measures))
     const told = rows.slice(from)
     t.true(told.length > 0)
     for (const row of told) {
+      // What the machine does not allow (control groups without root) is said, and meets nothing.
+      if (row.measured.startsWith('not measured: ')) {
+        t.is(row.met, false, row.name)
+        continue
+      }
       t.true(row.figures.length > 0, `${row.name} states no number`)
       t.deepEqual(
         row.figures.filter(figure => !Number.isFinite(figure)),
