@@ -36,6 +36,8 @@ export class Patron {
   versions = 0
   /** The last frame of the present query, and when it came. */
   latest: { readonly view: PatronView; readonly at: number; readonly connection: number } | null = null
+  /** Hears every frame of its query, when it came, and by which of its connections. */
+  heard: ((view: PatronView, at: number, connection: number) => void) | null = null
   /** How many connections it had. */
   connections = 0
   readonly #client: ProxyClient
@@ -59,7 +61,7 @@ export class Patron {
   }
 
   /** Resolves after `stop`, when the query that it follows has ended. `sqlOf`: the statement of its nth query. */
-  async run(sqlOf: (count: number) => string, watched: (handle: string) => void = () => {}): Promise<void> {
+  async run(sqlOf: (count: number) => string): Promise<void> {
     this.#connect(this.#proxyUrl)
     for (let count = 0; !this.#stopped; count++) {
       await this.#ready.promise
@@ -80,7 +82,6 @@ export class Patron {
       this.handles.push(handle)
       this.#following = { handle, versions: [], last: null, ended: Promise.withResolvers() }
       this.#subscribe()
-      watched(handle)
       await this.#following.ended.promise
       this.#check(this.#following)
       if (this.#socket?.readyState === WebSocket.OPEN)
@@ -89,6 +90,10 @@ export class Patron {
       this.ended++
     }
     this.#socket?.terminate()
+  }
+
+  get token(): string {
+    return this.#token
   }
 
   /** `cancelled`: what it follows is being cancelled, so that it need not be SUCCESSFUL. */
@@ -180,6 +185,7 @@ export class Patron {
     following.versions.push(view.version)
     following.last = view
     this.latest = { view, at, connection }
+    this.heard?.(view, at, connection)
     if (view.outcome !== null) following.ended.resolve()
   }
 }

@@ -2,7 +2,7 @@
  * nginx and HAProxy as real processes before given nodes, with the very configuration of `docker/`: only names of nodes, the port
  * and the folder for temporary files are replaced.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { eventually } from './conditions.ts'
@@ -16,6 +16,8 @@ export type ProxyKind = 'nginx' | 'haproxy'
 export interface Proxy {
   readonly url: string
   readonly process: TestProcess
+  /** What it wrote about errors so far, line by line. */
+  errors(): readonly string[]
 }
 
 const files = { nginx: 'nginx.conf', haproxy: 'haproxy.cfg' }
@@ -44,13 +46,13 @@ export async function proxyConfiguration(t: Teardown, kind: ProxyKind, nodes: re
   const file = join(folder, files[kind])
   writeFileSync(file, text)
   const { run, check } = commands[kind](file, folder)
-  return { command, run, check }
+  return { command, run, check, errorLog: join(folder, 'error.log') }
 }
 
 /** Starts a proxy before three nodes (`host:port` each); resolves when it accepts connections. */
 export async function startProxy(t: Teardown, kind: ProxyKind, nodes: readonly string[]): Promise<Proxy> {
   const port = await freePort()
-  const { command, run } = await proxyConfiguration(t, kind, nodes, port)
+  const { command, run, errorLog } = await proxyConfiguration(t, kind, nodes, port)
   // nginx's workers would outlive a killed master.
   const started = startProcess(t, command, run, { detached: true })
   const url = `http://127.0.0.1:${port}`
@@ -64,5 +66,8 @@ export async function startProxy(t: Teardown, kind: ProxyKind, nodes: readonly s
   )
   await Promise.race([answers, ended])
   ended.catch(() => {})
-  return { url, process: started }
+  // HAProxy has no file for them.
+  const written = () => (existsSync(errorLog) ? readFileSync(errorLog, 'utf8') : '')
+  const errors = () => `${written()}${started.out}${started.err}`.split('\n').filter(line => line !== '')
+  return { url, process: started, errors }
 }

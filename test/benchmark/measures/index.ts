@@ -12,6 +12,7 @@ import { measureLatency } from './latency.ts'
 import { measureManyOrphans } from './many-orphans.ts'
 import { measurePush } from './push.ts'
 import { measurePushFaults } from './push-faults.ts'
+import { measureReference } from './reference.ts'
 import { measureRollingRestart } from './rolling-restart.ts'
 import { measureRunning } from './running.ts'
 import { measureScaling } from './scaling.ts'
@@ -37,5 +38,6 @@ export const measures: Readonly<Record<string, Measure>> = {
   'many-orphans': measureManyOrphans,
   'false-takeovers': measureFalseTakeovers,
   'rolling-restart': measureRollingRestart,
+  reference: measureReference,
   idle: measureIdle,
 }

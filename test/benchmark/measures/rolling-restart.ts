@@ -9,7 +9,7 @@ import { restart } from '../../support/restarts.ts'
 import { sleepingFor } from '../../support/sleeping.ts'
 import type { Bench } from '../bench.ts'
 import { Deployment } from '../deployment.ts'
-import { boundRow, latencyRow, spreadOf } from '../report.ts'
+import { boundRow, latencyRow, type Row, spreadOf } from '../report.ts'
 import { sizeOf } from '../sizes.ts'
 
 const perSecond = 500
@@ -61,7 +61,9 @@ async function behind(bench: Bench, stage: Stage, kind: ProxyKind): Promise<void
   const faults = await deployment.end()
   const pauses = await pausesOf(cluster.storeUrl)
   const died = await ask(cluster.storeUrl, 'SELECT node_id, cause FROM failover')
-  for (const why of [...failed, ...faults].slice(0, 10)) process.stderr.write(`  ${kind}: ${why}\n`)
+  const errors = failed.length > 0 ? deployment.proxy.errors() : []
+  for (const why of [failed, faults, errors].flatMap(all => all.slice(0, 5)))
+    process.stderr.write(`  ${kind}: ${why}\n`)
   const ended = deployment.patrons.reduce((sum, patron) => sum + patron.ended, 0)
   const versions = deployment.patrons.reduce((sum, patron) => sum + patron.versions, 0)
   const name = `rolling restart behind ${kind}`
@@ -88,8 +90,10 @@ async function behind(bench: Bench, stage: Stage, kind: ProxyKind): Promise<void
   )
 }
 
-function p99Row(name: string, times: readonly number[], p99Ms: number, floor: string) {
-  return { ...latencyRow(name, spreadOf(times), p99Ms, p99Ms, floor), target: `p99 ≤ ${p99Ms} ms` }
+function p99Row(name: string, times: readonly number[], p99Ms: number, floor: string): Row {
+  const target = `p99 ≤ ${p99Ms} ms`
+  if (times.length === 0) return { name, target, measured: 'none happened', floor, ratio: null, met: null, figures: [] }
+  return { ...latencyRow(name, spreadOf(times), p99Ms, p99Ms, floor), target }
 }
 
 /** In the lane that has free slots, by the database's clock: from the step that gives a query away until the one by which its new owner launches it. */
