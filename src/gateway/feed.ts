@@ -34,6 +34,9 @@ interface Tracker {
  * lasts and the database keeps it waiting.
  */
 const lateEndsMs = 10_000
+/** Nearly all are visible within this time; the others are looked for only so often, since all that ended since then is read. */
+const usualEndsMs = 1_000
+const lateEndsEveryMs = 5_000
 
 function newTracker(handle: string, delivered = 0): Tracker {
   return { handle, delivered, finished: false, closedAt: null, catchingUp: false }
@@ -96,12 +99,13 @@ export class Feed {
   readonly #texts = new WeakMap<QueryView, string>()
   #timer: CancelTimer | null = null
   #revalidating = false
-  /** When the last comparison with the database that succeeded was begun, on the monotonic clock. */
+  /** When the last comparison with the database that succeeded was begun, and the last that looked for late ends, on the monotonic clock. */
   #comparedAt: number
+  #comparedLateAt: number
 
   constructor(options: FeedOptions) {
     this.#options = options
-    this.#comparedAt = options.clock.monotonic()
+    this.#comparedAt = this.#comparedLateAt = options.clock.monotonic()
   }
 
   get size(): number {
@@ -289,7 +293,7 @@ export class Feed {
   async #revalidate(): Promise<void> {
     if (this.#revalidating) return
     if (this.#byHandle.size === 0 && this.#bySession.size === 0) {
-      this.#comparedAt = this.#options.clock.monotonic()
+      this.#comparedAt = this.#comparedLateAt = this.#options.clock.monotonic()
       return
     }
     this.#revalidating = true
@@ -318,7 +322,7 @@ export class Feed {
    * it, so that the ends since the last comparison are read too.
    */
   #uncomparedMs(): number {
-    return this.#options.clock.monotonic() - this.#comparedAt + lateEndsMs
+    return this.#options.clock.monotonic() - this.#comparedLateAt + lateEndsMs
   }
 
   /** Not told any more, but recognised when the comparison finds it. */
@@ -331,6 +335,8 @@ export class Feed {
     const { store, clock, databaseNow } = this.#options
     const begunAt = clock.monotonic()
     const uncomparedMs = this.#uncomparedMs()
+    const isLate = begunAt - this.#comparedLateAt >= lateEndsEveryMs
+    const readMs = isLate ? uncomparedMs : begunAt - this.#comparedAt + usualEndsMs
     const followed = new Map<string, [QuerySubscription, Tracker][]>()
     for (const subscription of this.#all()) {
       if (subscription.early !== null) continue
@@ -355,7 +361,7 @@ export class Feed {
     const [versions, ofSessions] = await Promise.all([
       followed.size > 0 ? store.queries.versions([...followed.keys()]) : [],
       this.#bySession.size > 0
-        ? store.queries.versionsOfSessions([...this.#bySession.keys()], iso(databaseNow() - uncomparedMs))
+        ? store.queries.versionsOfSessions([...this.#bySession.keys()], iso(databaseNow() - readMs))
         : [],
     ])
     for (const { handle, version } of versions)
@@ -369,6 +375,7 @@ export class Feed {
         void this.#catchUp(subscription, tracker)
       }
     this.#comparedAt = begunAt
+    if (isLate) this.#comparedLateAt = begunAt
   }
 }
 
