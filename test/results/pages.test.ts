@@ -146,6 +146,17 @@ test('another attempt forgets what the one before had stored', async t => {
   t.deepEqual(await readdir(join(directory, query.handle)), ['2-0'])
 })
 
+test('the rows of an attempt that its owner left come once more, in the place of those that were stored', async t => {
+  const query = await ownedQuery(t)
+  const former = writerFor(query)
+  for (const batch of await encoded(pagesOf([5, 5, 5]))) await former.write(batch)
+  const pages = pagesOf([3, 4, 5, 3])
+  const result = await written(query, await encoded(pages), { again: true })
+  t.is(result.pages, 4)
+  const reader = new ResultReader({ pages: query.store.pages })
+  t.deepEqual(await reader.rows(query.handle, 1, 0, 100), pages.flat())
+})
+
 test('pages in a directory are read from there, and their removal is an expired result', async t => {
   const query = await ownedQuery(t)
   const directory = await temporaryFolder(t, 'pages')

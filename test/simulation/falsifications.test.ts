@@ -13,7 +13,7 @@ import { DatabaseServer, type ServerRequest } from './database-server.ts'
 import { SimulatedDriver } from './engine-driver.ts'
 import { EngineServer } from './engine-server.ts'
 import type { Invariant } from './history.ts'
-import type { FaultKind, OperationKind, PlanItem } from './plan.ts'
+import type { FaultKind, OperationKind } from './plan.ts'
 import { planOf } from './run-world.ts'
 import { World } from './world.ts'
 
@@ -204,27 +204,18 @@ const brokenRules: readonly Broken[] = [
   },
 ]
 
-/** The plan of a seed, with other kinds in the places of those that were drawn. */
-function planFor({ faults, operations, minutes = 1.5 }: Broken, seed: string): PlanItem[] {
-  const drawn = planOf(seed, {
-    minutes,
-    operationsPerHour: 3_000,
-    faultsPerHour: faults ? 600 : 0,
-  })
-  return drawn.map(item => {
-    const kinds = item.type === 'fault' ? faults : operations
-    return kinds ? ({ ...item, kind: kinds[item.number % kinds.length] } as PlanItem) : item
-  })
-}
-
 for (const broken of brokenRules)
   test.serial(`${broken.invariant} is found broken: ${broken.rule}`, async t => {
     const found: string[] = []
     const mend = broken.break()
     try {
       for (let seed = 1; seed <= 4 && !found.includes(broken.invariant); seed++) {
-        const plan = planFor(broken, `broken-${seed}`)
-        const forMs = (broken.minutes ?? 1.5) * 60_000
+        const { faults, operations, minutes = 1.5 } = broken
+        const plan = planOf(`broken-${seed}`, {
+          ...{ minutes, operationsPerHour: 3_000, faultsPerHour: faults ? 600 : 0 },
+          ...{ faults, operations },
+        })
+        const forMs = minutes * 60_000
         const world = await World.make({ seed: `broken-${seed}`, plan, forMs, nodes: 3, stopsWhen: broken.invariant })
         const report = await world.run()
         found.push(...report.violations.map(({ invariant }) => invariant))

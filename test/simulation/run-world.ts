@@ -1,5 +1,5 @@
 /** One world from a seed: what the runner, its workers, the tests and the shrinking all do. */
-import { drawPlan, type PlanItem } from './plan.ts'
+import { drawPlan, type FaultKind, type OperationKind, type PlanItem } from './plan.ts'
 import { World, type WorldOptions, type WorldReport } from './world.ts'
 
 export interface RunSettings {
@@ -7,12 +7,19 @@ export interface RunSettings {
   readonly minutes: number
   readonly operationsPerHour: number
   readonly faultsPerHour: number
+  /** Only these kinds, in turns, instead of what is drawn. */
+  readonly operations?: readonly OperationKind[]
+  readonly faults?: readonly FaultKind[]
 }
 
 export const defaultSettings: RunSettings = { minutes: 10, operationsPerHour: 1_500, faultsPerHour: 360 }
 
-export function planOf(seed: string, { minutes, operationsPerHour, faultsPerHour }: RunSettings): PlanItem[] {
-  return drawPlan({ seed, forMs: minutes * 60_000, operationsPerHour, faultsPerHour })
+export function planOf(seed: string, settings: RunSettings): PlanItem[] {
+  const { minutes, operationsPerHour, faultsPerHour, operations, faults } = settings
+  return drawPlan({ seed, forMs: minutes * 60_000, operationsPerHour, faultsPerHour }).map(item => {
+    const kinds = item.type === 'fault' ? faults : operations
+    return kinds ? ({ ...item, kind: kinds[item.number % kinds.length] } as PlanItem) : item
+  })
 }
 
 /** `keep`: the numbers of the plan's items that are left; all unless given. */
