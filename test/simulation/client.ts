@@ -72,11 +72,13 @@ export class Client {
     for (let tries = 0; tries < triesMax; tries++) {
       const { session } = facts
       const wasClosed = session.closeAnswered
+      const sentAtMs = this.process.clock.monotonic()
       try {
         const answer = await this.ask(this.node(random), async gateway =>
           work(gateway, await gateway.authenticate(session.token)),
         )
         if (wasClosed) this.history.sawClosedServed(session, asked)
+        session.usedAtMs = Math.max(session.usedAtMs, sentAtMs)
         return answer
       } catch (error) {
         if (error instanceof LensError && facts.refusals?.includes(error.code)) throw new GivenUp(error.code)
@@ -101,6 +103,7 @@ export class Client {
   async open(random: SeededRandom): Promise<SessionRecord> {
     const key = random.chance(0.7) ? `session-${random.uuid()}` : null
     for (let tries = 0; tries < triesMax; tries++) {
+      const sentAtMs = this.process.clock.monotonic()
       try {
         const { session, token } = await this.ask(this.node(random), gateway =>
           gateway.openSession({ user: this.user }, key),
@@ -108,7 +111,10 @@ export class Client {
         if (session.user !== this.user) this.history.violated('I11', `a session of ${session.user} for ${this.user}`)
         const known = this.sessions.find(({ id }) => id === session.id)
         if (known) return known
-        const record = { id: session.id, user: this.user, token, closeAsked: false, closeAnswered: false }
+        const record: SessionRecord = {
+          ...{ id: session.id, user: this.user, token, usedAtMs: sentAtMs },
+          ...{ closeAsked: false, closeAnswered: false },
+        }
         this.sessions.push(record)
         this.history.count('sessions')
         return record

@@ -20,7 +20,9 @@ export interface SessionRecord {
   readonly id: string
   readonly user: string
   readonly token: string
-  /** Somebody asked for its end: from then on it may be gone. */
+  /** When the last request that was answered was sent. */
+  usedAtMs: number
+  /** Somebody asked for its end, or it may have expired: from then on it may be gone. */
   closeAsked: boolean
   /** The close was answered: from then on it is gone. */
   closeAnswered: boolean
@@ -47,6 +49,9 @@ export interface QueryRecord {
 /** Where an answer may say so although nothing is wrong: the caller tries again, elsewhere. */
 const passing = new Set(['STORE_UNAVAILABLE', 'NODE_STOPPING', 'QUEUE_FULL', 'SESSION_LIMIT', 'ENGINE_UNAVAILABLE'])
 
+/** By how much the database's clock may jump, all jumps together. */
+const clockSlackMs = 15_000
+
 export class History {
   readonly violations: Violation[] = []
   readonly queries = new Map<string, QueryRecord>()
@@ -54,15 +59,14 @@ export class History {
   unknown = 0
   readonly counts = new Map<string, number>()
   readonly #nowMs: () => number
-  readonly #allowed: ReadonlySet<string>
+  readonly #idleMs: number
 
-  constructor(nowMs: () => number, allowed: ReadonlySet<string> = new Set()) {
+  constructor(nowMs: () => number, idleMs: number) {
     this.#nowMs = nowMs
-    this.#allowed = allowed
+    this.#idleMs = idleMs
   }
 
   violated(invariant: Invariant, what: string): void {
-    if (this.#allowed.has(invariant)) return
     this.violations.push({ invariant, what, atMs: this.#nowMs() })
   }
 
@@ -144,6 +148,8 @@ export class History {
       return false
     }
     const { code } = error
+    if (code === 'SESSION_INVALID' && session && this.#nowMs() - session.usedAtMs > this.#idleMs - clockSlackMs)
+      session.closeAsked = true
     this.count(`error ${code}`)
     if (passing.has(code)) return true
     if (code === 'SESSION_INVALID' && session && !session.closeAsked)

@@ -95,7 +95,8 @@ export class World implements NemesisWorld {
     const leaseMs = options.leaseMs ?? random.pick(leaseMsDrawn)
     const nodeCount = options.nodes ?? random.pick([3, 3, 3, 2, 4])
     this.runningPerUser = options.runningPerUser ?? random.pick([0, 0, 4])
-    this.history = new History(() => scheduler.nowMs)
+    const idleMs = random.pick([86_400_000, 86_400_000, 30_000])
+    this.history = new History(() => scheduler.nowMs, idleMs)
     this.network = new Network(scheduler)
     this.remote = new EngineServer(scheduler, 'remote')
     const config = loadConfig({
@@ -112,7 +113,8 @@ export class World implements NemesisWorld {
         'queries.engineDeathsMax': 3,
         'sessions.revalidateMs': 1_000,
         'cluster.orphansMs': 1_000,
-        'sessions.idleMs': 86_400_000,
+        'sessions.idleMs': idleMs,
+        'limits.queuedPerUser': random.pick([10_000, 12]),
       },
     })
     const world = {
@@ -256,10 +258,7 @@ export class World implements NemesisWorld {
       finished: database.committed('SELECT * FROM finished_query'),
       transitions: Map.groupBy(transitions, ({ handle }) => handle),
       pages: Map.groupBy(pages, row => String(row.handle)),
-      counters:
-        this.runningPerUser > 0
-          ? database.committed("SELECT scope, value FROM usage_counter WHERE scope NOT LIKE 'sessions:%'")
-          : [],
+      counters: database.committed("SELECT scope, value FROM usage_counter WHERE scope NOT LIKE 'sessions:%'"),
     }
   }
 
