@@ -13,13 +13,14 @@ import { Network } from './network.ts'
 /** A crash of the database or of its machine loses nothing that was answered. */
 const durable = ['--innodb-flush-log-at-trx-commit=1', '--log-bin=binlog', '--sync-binlog=1', '--server-id=1']
 
+/** Low enough that what the clients do reaches every one of them. */
 export const limits = {
-  lightSlots: 8,
+  lightSlots: 6,
   heavySlots: 3,
-  runningPerUser: 6,
-  queuedPerUser: 30,
-  queuedPerLane: 60,
-  sessionsPerUser: 40,
+  runningPerUser: 4,
+  queuedPerUser: 9,
+  queuedPerLane: 14,
+  sessionsPerUser: 8,
 }
 
 /** Times as in production, but the drain: a rolling restart has its turn many times in a run. */

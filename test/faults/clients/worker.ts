@@ -29,6 +29,8 @@ export interface WorkerOptions {
 type Round = () => Promise<void>
 
 const knownMax = 50
+/** Requests at once that some limit cannot hold. */
+const burst = 12
 /** A query that has not ended this long after the last fault is given up: the checker sees that it did not. */
 const endsWithinMs = 120_000
 /** A frame that is not there this long after its query ended does not come. */
@@ -77,8 +79,9 @@ export class Worker {
       [5, () => this.#intrude()],
       [4, () => this.#touchSession()],
       [4, () => this.#replaceSession()],
-      [4, () => this.#list()],
+      [3, () => this.#list()],
       [2, () => this.#burst()],
+      [1, () => this.#openMany()],
     ]
     let ticket = this.#random.between(0, 100)
     for (const [weight, round] of weights) {
@@ -138,7 +141,7 @@ export class Worker {
     else if (reply.body?.handle) await this.#follow({ handle: reply.body.handle, version: 0, outcome: null })
   }
 
-  #submit(statement: Statement, mode: 'async' | 'sync', keyed: boolean): Promise<Reply> {
+  async #submit(statement: Statement, mode: 'async' | 'sync', keyed: boolean): Promise<Reply> {
     const { recorder } = this.#options
     recorder.expect(statement)
     const key = keyed ? this.#nextKey() : null
@@ -149,7 +152,10 @@ export class Worker {
     const ask = (node: NodeAddress) =>
       this.#caller.submit(node, { mode, key, statement: statement.name, onRecovery }, body)
     // Without a key a repetition would be another query.
-    return keyed ? this.#insist(ask) : ask(this.#caller.pick())
+    if (!keyed) return ask(this.#caller.pick())
+    const reply = await this.#insist(ask)
+    // As one who lost the answer would.
+    return mode === 'async' && this.#random.chance(0.1) ? this.#insist(ask) : reply
   }
 
   async #follow(seen: { handle: string; version: number; outcome: string | null }): Promise<void> {
@@ -239,20 +245,14 @@ export class Worker {
 
   /** More than may wait, all at once and spread over the nodes; what was accepted is cancelled, so that it is soon over. */
   async #burst(): Promise<void> {
-    const { client, user, nodes, random, recorder } = this.#options
+    const { recorder } = this.#options
     const { session } = this.#caller
     const statement = sleeping(5000, 0)
     recorder.expect(statement)
     const round = this.#nextKey()
     await Promise.all(
-      Array.from({ length: 14 }, async (_, index) => {
-        const caller = new Caller(
-          `${client}/${round}/${index}`,
-          user,
-          nodes,
-          random.fork(`${round}/${index}`),
-          recorder,
-        )
+      Array.from({ length: burst }, async (_, index) => {
+        const caller = this.#another(`${round}/${index}`)
         caller.session = session
         const specific = { mode: 'async', key: null, statement: statement.name, onRecovery: 'auto' } as const
         const { status, body } = await caller.submit(caller.pick(), specific, {
@@ -265,6 +265,27 @@ export class Worker {
         await this.#insist(node => caller.cancel(node, handle))
       }),
     )
+  }
+
+  /** More sessions than a user may have, all at once; closed again. */
+  async #openMany(): Promise<void> {
+    const round = this.#nextKey()
+    await Promise.all(
+      Array.from({ length: burst }, async (_, index) => {
+        const caller = this.#another(`${round}/${index}`)
+        const key = `${round}/${index}`
+        const { status, body } = await this.#insist(node => caller.openSession(node, key))
+        if (status !== 201 && status !== 200) return
+        caller.session = { id: body.id, token: body.token }
+        await this.#insist(node => caller.closeSession(node, body.id))
+      }),
+    )
+  }
+
+  /** The same user at the same time elsewhere. */
+  #another(name: string): Caller {
+    const { client, user, nodes, random, recorder } = this.#options
+    return new Caller(`${client}/${name}`, user, nodes, random.fork(name), recorder)
   }
 
   #nextKey(): string {
