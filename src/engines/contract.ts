@@ -49,7 +49,8 @@ export interface Run {
   columns(): Promise<readonly Column[]>
   /**
    * The rows, in order, in batches of bounded size; the engine waits while the consumer does. Ends when the statement has
-   * ended; throws an `EngineError`. To be iterated once.
+   * ended; throws an `EngineError`. To be iterated once. Left early, it ends where the engine ends with its node; elsewhere it is
+   * only let go of, since its next owner may be following it: who wants its end says so by `cancel`.
    */
   rows(): AsyncIterable<RowBatch>
   progress(): Progress

@@ -217,7 +217,8 @@ class SimulatedRun implements Run {
       // The end of the statement, and how it ended, comes after its last row.
       await this.#ready(Math.max(0, statement.batches))
     } finally {
-      if (this.#run.state === 'running' && !this.#detached) await this.cancel().catch(() => undefined)
+      if (this.#options.endsWithNode && this.#run.state === 'running' && !this.#detached)
+        await this.cancel().catch(() => undefined)
     }
   }
 

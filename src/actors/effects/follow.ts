@@ -1,10 +1,11 @@
 /** RUNNING: follows the statement to its end; its rows become durable pages as they arrive. */
 import { LensError } from '../../domain/index.ts'
-import type { EngineDriver } from '../../engines/index.ts'
+import { type EngineDriver, EngineError } from '../../engines/index.ts'
 import { FencedError, ResultTooLargeError, ResultWriter } from '../../results/index.ts'
 import type { PageStore } from '../../store/index.ts'
 import { DetachedError, type LiveQuery } from '../live-query.ts'
 import type { Effect, EffectScope } from './effect.ts'
+import { untilEngineAnswers } from './engine-answer.ts'
 import { failLost } from './failure.ts'
 import { resume } from './orphan.ts'
 import { statementOf } from './statement.ts'
@@ -54,10 +55,10 @@ async function followRows(live: LiveQuery, scope: EffectScope, signal: AbortSign
     live.storedResult = { pages: stored.pages, bytes: stored.bytes, rows: stored.rowCount }
     live.send({ type: 'EXECUTED', rowCount: stored.rowCount, columns, plan: null, estimate: null })
   } catch (error) {
-    if (error instanceof ResultTooLargeError) {
-      await run.cancel()
-      throw new LensError('RESULT_TOO_LARGE', error.message)
-    }
+    const owned = !signal.aborted && !(error instanceof DetachedError) && !(error instanceof FencedError)
+    // It failed here, not at its engine, where it would run on for nobody.
+    if (owned && !(error instanceof EngineError)) await untilEngineAnswers(() => run.cancel(), scope, signal)
+    if (error instanceof ResultTooLargeError) throw new LensError('RESULT_TOO_LARGE', error.message)
     throw error
   } finally {
     stopProgress()
