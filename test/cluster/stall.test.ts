@@ -126,7 +126,7 @@ test.serial('who comes back late from a stall has a whole lease period to do so'
   t.is(late.work.abandoned, 0)
 })
 
-test.serial('mysql: a starved pool costs no lease', async t => {
+test.serial('mysql: a starved pool costs no lease (river#1077)', async t => {
   const url = await mysql.create(t)
   const member = await startMember(t, { url, name: 'a', connectionsMax: 2 })
   await eventually(() => member.cluster.isLeader)

@@ -24,7 +24,7 @@ function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
 
 const forgetPeak = (pid: number) => writeFileSync(`/proc/${pid}/clear_refs`, '5')
 
-test('10,000 orphans are recovered by two nodes in at most 150 MB more each; the one with a broken snapshot fails alone', async t => {
+test('10,000 orphans are recovered by two nodes in at most 150 MB more each; the one with a broken snapshot fails alone (kyuubi PR 5313, kyuubi#7244)', async t => {
   const url = await mysql.create(t)
   const store = await storeOn(t, url)
   // A member that dies without a trace: no failover, no lease that runs out, no connection that closes.
