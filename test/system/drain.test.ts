@@ -41,76 +41,79 @@ async function libraryRound(client: LensClient, { sql, rows }: Statement): Promi
   return query.handle
 }
 
-test.serial('three nodes are restarted one after the other under load, and no request fails', async t => {
-  const cluster = await startCluster(t)
-  const nodes = await cluster.startAll(3)
-  const known = urlsOf(nodes)
-  const all = await statements()
-  const statement = (index: number) => all[index % all.length] as Statement
-  const sessions = await Promise.all(nodes.map(node => node.session('ada')))
-  const tokenOf = (index: number) => sessions[index]?.token as string
-  const followers = nodes.map((node, index) => new Follower(node.url, tokenOf(index)))
-  const raw = nodes.flatMap((node, index) => [0, 1, 2].map(() => new RawClient(known, node.url, tokenOf(index))))
-  const libraries = nodes.map(node => {
-    const others = known.map(({ url }) => url).filter(url => url !== node.url)
-    return new LensClient({ endpoints: [node.url, ...others], user: 'bob' })
-  })
-  t.teardown(async () => {
-    for (const one of [...followers, ...raw]) one.close()
-    await Promise.all(libraries.map(client => client.close().catch(() => {})))
-  })
-
-  const handles = new Set<string>()
-  const workers = new Workers()
-  for (const [index, client] of raw.entries())
-    workers.add(`raw client ${index}`, round =>
-      workOnce(client, statement(round + index), handle => {
-        handles.add(handle)
-        // In turns, so mostly not on the node where it was submitted.
-        followers[handles.size % followers.length]?.follow(handle)
-      }),
-    )
-  const libraryFailures: string[] = []
-  for (const [index, client] of libraries.entries())
-    workers.add(`library ${index}`, async round => {
-      const chosen = statement(round + index)
-      try {
-        handles.add(await libraryRound(client, chosen))
-      } catch (error) {
-        libraryFailures.push(`${chosen.sql}: ${String(error)}`)
-      }
+test.serial(
+  'three nodes are restarted one after the other under load, and no request fails (trino-gateway#943)',
+  async t => {
+    const cluster = await startCluster(t)
+    const nodes = await cluster.startAll(3)
+    const known = urlsOf(nodes)
+    const all = await statements()
+    const statement = (index: number) => all[index % all.length] as Statement
+    const sessions = await Promise.all(nodes.map(node => node.session('ada')))
+    const tokenOf = (index: number) => sessions[index]?.token as string
+    const followers = nodes.map((node, index) => new Follower(node.url, tokenOf(index)))
+    const raw = nodes.flatMap((node, index) => [0, 1, 2].map(() => new RawClient(known, node.url, tokenOf(index))))
+    const libraries = nodes.map(node => {
+      const others = known.map(({ url }) => url).filter(url => url !== node.url)
+      return new LensClient({ endpoints: [node.url, ...others], user: 'bob' })
+    })
+    t.teardown(async () => {
+      for (const one of [...followers, ...raw]) one.close()
+      await Promise.all(libraries.map(client => client.close().catch(() => {})))
     })
 
-  await workers.allWorked()
-  for (const [index, node] of nodes.entries()) {
-    nodes[index] = await restart(cluster, node)
-    await cluster.settled(3)
+    const handles = new Set<string>()
+    const workers = new Workers()
+    for (const [index, client] of raw.entries())
+      workers.add(`raw client ${index}`, round =>
+        workOnce(client, statement(round + index), handle => {
+          handles.add(handle)
+          // In turns, so mostly not on the node where it was submitted.
+          followers[handles.size % followers.length]?.follow(handle)
+        }),
+      )
+    const libraryFailures: string[] = []
+    for (const [index, client] of libraries.entries())
+      workers.add(`library ${index}`, async round => {
+        const chosen = statement(round + index)
+        try {
+          handles.add(await libraryRound(client, chosen))
+        } catch (error) {
+          libraryFailures.push(`${chosen.sql}: ${String(error)}`)
+        }
+      })
+
     await workers.allWorked()
-  }
-  await workers.end()
+    for (const [index, node] of nodes.entries()) {
+      nodes[index] = await restart(cluster, node)
+      await cluster.settled(3)
+      await workers.allWorked()
+    }
+    await workers.end()
 
-  t.deepEqual(
-    raw.flatMap(client => client.failures),
-    [],
-  )
-  t.deepEqual(libraryFailures, [])
-  await eventually('the followers have seen the end of all', () =>
-    followers.every(follower => follower.complete || follower.failures.length > 0),
-  )
-  t.deepEqual(
-    followers.flatMap(follower => follower.faults()),
-    [],
-  )
-  t.true(followers.every(({ moves }) => moves > 0))
-  t.log(`${raw.reduce((sum, { answered }) => sum + answered, 0)} requests, ${handles.size} queries`)
+    t.deepEqual(
+      raw.flatMap(client => client.failures),
+      [],
+    )
+    t.deepEqual(libraryFailures, [])
+    await eventually('the followers have seen the end of all', () =>
+      followers.every(follower => follower.complete || follower.failures.length > 0),
+    )
+    t.deepEqual(
+      followers.flatMap(follower => follower.faults()),
+      [],
+    )
+    t.true(followers.every(({ moves }) => moves > 0))
+    t.log(`${raw.reduce((sum, { answered }) => sum + answered, 0)} requests, ${handles.size} queries`)
 
-  const [node] = cluster.running as [NodeProcess]
-  const { token } = await node.session('admin')
-  const list = await node.call('GET', '/api/v1/queries?user=*&limit=1000&status=FAILED,CANCELED', { token })
-  t.deepEqual(list.body.queries, [])
-  const { body } = await node.call('GET', '/api/v1/cluster/failovers', { token })
-  t.deepEqual(body.failovers, [], 'a departure in order is nobody’s death')
-})
+    const [node] = cluster.running as [NodeProcess]
+    const { token } = await node.session('admin')
+    const list = await node.call('GET', '/api/v1/queries?user=*&limit=1000&status=FAILED,CANCELED', { token })
+    t.deepEqual(list.body.queries, [])
+    const { body } = await node.call('GET', '/api/v1/cluster/failovers', { token })
+    t.deepEqual(body.failovers, [], 'a departure in order is nobody’s death')
+  },
+)
 
 test.serial(
   'a connection that was idle when the drain began still gets its answer, and then the word to go',

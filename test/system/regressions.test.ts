@@ -1,7 +1,7 @@
 /**
  * Failures that mature projects had, by their names: what was reported there is done here to real nodes over a real MySQL. Others
  * of them are shown where the same is tested anyway: river#1077 in `cluster/stall`, kyuubi PR 5313 and kyuubi#7244 in `orphans`,
- * trino-gateway#943 in `rolling-restart`.
+ * trino-gateway#943 in `drain`.
  */
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -122,7 +122,7 @@ test.serial('oban#1250: a server that counts changed rows in place of found ones
   t.teardown(() => cluster.stop())
   const nodes = [await cluster.start({ name: 'n1' }), await cluster.start({ name: 'n2' })]
   for (const node of nodes) {
-    await node.exited
+    await eventually(`${node.name} ends`, () => node.exit)
     t.not(node.exit?.code, 0)
     t.regex(JSON.stringify(node.log), /rows for an update that finds one/)
     t.false(node.log.some(({ msg }) => msg === 'leads'))
