@@ -75,12 +75,19 @@ function grouped(rows: readonly GuardedRow[], column: string): Iterable<Group> {
   const groups = new Map<string, Group>()
   for (const { key, set } of rows) {
     const part = set[column] as Expression
-    // Long texts are as good as unique: no use comparing them.
-    const only = part.values.length === 1 ? part.values[0] : undefined
-    const name = typeof only === 'string' && only.length > 100 ? key : JSON.stringify([part.sql, ...part.values])
+    const name = nameOf(part) ?? key
     const group = groups.get(name)
     if (group) group.keys.push(key)
     else groups.set(name, { expression: part, keys: [key] })
   }
   return groups.values()
+}
+
+/** Equal for equal expressions; undefined for what is as good as unique, so that comparing it is of no use: long texts. */
+function nameOf({ sql, values }: Expression): string | undefined {
+  if (values.length === 0) return sql
+  if (values.length > 1) return JSON.stringify([sql, ...values])
+  const [only] = values
+  if (typeof only !== 'string') return typeof only === 'object' && only !== null ? undefined : `${sql} ${only}`
+  return only.length > 100 ? undefined : `${sql} '${only}`
 }
