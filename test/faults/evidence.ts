@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type Invariant, invariantNames, invariants } from './checker/index.ts'
-import { type KindName, kindNames } from './kinds.ts'
+import { type KindName, kindNames } from './draw.ts'
 import type { RunOutcome } from './run.ts'
 
 const folder = new URL('../../docs/evidence/', import.meta.url)

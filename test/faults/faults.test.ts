@@ -4,8 +4,8 @@
  */
 import test from 'ava'
 import { describeReport, invariantNames } from './checker/index.ts'
+import type { KindName } from './draw.ts'
 import { describeRecoveries, evidenceOf } from './evidence.ts'
-import type { KindName } from './kinds.ts'
 import { run } from './run.ts'
 
 /** Left to the long runs: it alone takes a quarter of a minute. */

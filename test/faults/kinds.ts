@@ -1,46 +1,12 @@
-/**
- * The faults, one by one: what each does to which nodes, for how long, and when it counts as recovered from.
- *
- *     fault ─────────────── recovery, while it lasts ──────────────▶ the others have taken over      `taken-over`
- *     fault ─────────────── recovery ──────────────────────────────▶ what was affected has moved on  `moved`
- *     fault … heal ──────── recovery ──────────────────────────────▶ every node serves, and writes   `serving`
- *     fault ─────────────── the fault itself measures ─────────────▶ the longest hand-over           `by-itself`
- */
+/** The faults, one by one. */
 import { setTimeout } from 'node:timers/promises'
 import type { SeededRandom } from '../simulation/random.ts'
 import { eventually } from '../support/conditions.ts'
 import { engineProcessesOf } from '../support/engine-processes.ts'
 import { executeAt } from '../support/mysql.ts'
+import type { Fault, Kind } from './fault.ts'
 import { blockLoop } from './inspector.ts'
 import type { Scene } from './scene.ts'
-
-export type Recovery = 'taken-over' | 'moved' | 'serving' | 'by-itself'
-/** What it makes of a node, in the words of the history. */
-export type Effect = 'ends' | 'silences' | 'other'
-
-export interface Fault {
-  readonly kind: KindName
-  /** What exactly was drawn. */
-  readonly detail: string
-  /** Nodes whose queries must go on. */
-  readonly affected: readonly string[]
-  readonly recovery: Recovery
-  /** How long it lasts, in milliseconds; with `taken-over`: how long after that it goes on. */
-  readonly lastsMs: number
-  /** Of several at once. */
-  readonly parts?: readonly Fault[]
-  /** With `by-itself`: gives the time, in milliseconds. */
-  begin(): Promise<unknown> | unknown
-  heal(): Promise<unknown> | unknown
-}
-
-export interface Kind {
-  /** Of how often it is drawn, beside the others. */
-  readonly weight: number
-  readonly needsNetwork?: true
-  readonly effect: Effect
-  draw(random: SeededRandom, scene: Scene): Omit<Fault, 'kind'>
-}
 
 const chosen = (random: SeededRandom, scene: Scene): string => random.pick(scene.names)
 const ms = (random: SeededRandom, from: number, to: number): number => Math.round(random.between(from, to))
@@ -97,7 +63,7 @@ async function restartInTurn(scene: Scene): Promise<number> {
   return longestMs
 }
 
-export const kinds = {
+export const singleKinds = {
   kill: {
     weight: 5,
     effect: 'ends',
@@ -353,84 +319,4 @@ export const kinds = {
       }
     },
   },
-  several: {
-    weight: 4,
-    effect: 'other',
-    draw: (random, scene) => together(random, scene),
-  },
 } as const satisfies Record<string, Kind>
-
-export type KindName = keyof typeof kinds
-
-export const kindNames = Object.keys(kinds) as KindName[]
-
-const bySelf: ReadonlySet<KindName> = new Set(['several', 'rolling-restart'])
-/** What two of cannot be had at the same time: the database is one, and so is the wire of a node. */
-const thing = ({ kind, detail }: Fault): string =>
-  kind === 'database-frozen' ||
-  kind === 'database-restarted' ||
-  kind === 'database-read-only' ||
-  kind === 'connections-killed'
-    ? 'database'
-    : `${/\bn\d\b/.exec(detail)?.[0]}`
-
-/** Two or three at once, each of another node or of the database. */
-function together(random: SeededRandom, scene: Scene): Omit<Fault, 'kind'> {
-  const parts: Fault[] = []
-  for (let count = 2 + random.below(2); parts.length < count; ) {
-    const part = drawFault(random, scene, name => !bySelf.has(name))
-    if (!parts.some(other => thing(other) === thing(part))) parts.push(part)
-  }
-  const begun = new Map<Fault, Promise<unknown>>()
-  const stepsMs = parts.map(() => ms(random, 0, 300))
-  const healed = [...parts].sort(() => random.fraction() - 0.5)
-  const lastsMs = Math.max(...parts.map(part => part.lastsMs + (part.recovery === 'taken-over' ? 2500 : 0)))
-  return {
-    detail: parts.map(({ detail }) => detail).join(' + '),
-    affected: [...new Set(parts.flatMap(({ affected }) => affected))],
-    recovery: 'serving',
-    lastsMs,
-    parts,
-    async begin() {
-      for (const [index, part] of parts.entries()) {
-        const begin = (async () => part.begin())()
-        begin.catch(nothing)
-        begun.set(part, begin)
-        await setTimeout(stepsMs[index])
-      }
-      // What is asked of a database that is away already ends only when that is healed.
-      await Promise.race([Promise.allSettled(begun.values()), setTimeout(2000)])
-    },
-    async heal() {
-      await Promise.all(
-        healed.map(async part => {
-          await begun.get(part)
-          await part.heal()
-        }),
-      )
-    },
-  }
-}
-
-/** What is allowed, and can be done here. */
-export function possibleKinds(scene: Scene, allowed: (kind: KindName) => boolean): KindName[] {
-  return kindNames.filter(name => {
-    const kind: Kind = kinds[name]
-    return allowed(name) && (scene.network !== null || !kind.needsNetwork)
-  })
-}
-
-/** One fault, of a kind that is allowed here. */
-export function drawFault(random: SeededRandom, scene: Scene, allowed: (kind: KindName) => boolean): Fault {
-  const possible = possibleKinds(scene, allowed)
-  let ticket = random.between(
-    0,
-    possible.reduce((sum, name) => sum + kinds[name].weight, 0),
-  )
-  const isDrawn = (name: KindName): boolean => {
-    ticket -= kinds[name].weight
-    return ticket < 0
-  }
-  const kind = possible.find(isDrawn) ?? random.pick(possible)
-  return { kind, ...kinds[kind].draw(random, scene) }
-}

@@ -8,8 +8,8 @@ import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { describeReport } from './checker/index.ts'
+import { type KindName, kindNames } from './draw.ts'
 import { appendEvidence, describeRecoveries, type Evidence, evidenceOf, writePage } from './evidence.ts'
-import { type KindName, kindNames } from './kinds.ts'
 import { run } from './run.ts'
 
 const { values } = parseArgs({

@@ -4,8 +4,9 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import type { SeededRandom } from '../simulation/random.ts'
+import { type DrawnFault, drawFault, type KindName, kinds, possibleKinds } from './draw.ts'
+import type { Effect } from './fault.ts'
 import { type FaultRecord, monotonicMs } from './history.ts'
-import { drawFault, type Effect, type Fault, type KindName, kinds, possibleKinds } from './kinds.ts'
 import type { Owned, Scene } from './scene.ts'
 
 export interface Inflicted {
@@ -61,7 +62,7 @@ export async function torment(options: NemesisOptions, isOver: (made: number) =>
   return made
 }
 
-export async function inflict(scene: Scene, fault: Fault): Promise<Inflicted> {
+export async function inflict(scene: Scene, fault: DrawnFault): Promise<Inflicted> {
   const { kind, detail, affected, recovery, lastsMs } = fault
   const owned = await scene.ownedBy(affected)
   const members = (await scene.livingMembers()).filter(({ node }) => affected.includes(node))
@@ -92,7 +93,7 @@ export async function inflict(scene: Scene, fault: Fault): Promise<Inflicted> {
   }
 }
 
-function strikesOf({ kind, affected }: Fault): Strike[] {
+function strikesOf({ kind, affected }: DrawnFault): Strike[] {
   const { effect } = kinds[kind]
   const nodes = affected.length > 0 ? affected : [null]
   return nodes.map(node => ({ kind, node, effect }))
