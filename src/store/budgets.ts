@@ -1,6 +1,6 @@
 /** Slot budgets: granted by the leader under its term, acknowledged by their holders; and the recount of the limit counters. */
-import { type Lane, lanes, type QueryStatus, type SlotLane } from '../domain/index.ts'
-import type { BudgetRow } from './contract.ts'
+import { type Lane, lanes, type QueryStatus, type SlotLane, slotStatuses } from '../domain/index.ts'
+import type { BudgetRow, SlotsHeld } from './contract.ts'
 import type { Database, SqlValue, Statements } from './database.ts'
 import { isLeader } from './leadership.ts'
 import { placeholders } from './names.ts'
@@ -32,6 +32,21 @@ export class Budgets {
         acknowledged: Number(row.acknowledged),
       }
     })
+  }
+
+  async held(): Promise<readonly SlotsHeld[]> {
+    const q = this.#database.tables.current
+    const rows = await this.#database.rows<{ owner_: string; engine_: string; lane_: Lane; count_: number }>(
+      `SELECT ${q.ownerIncarnation} AS owner_, ${q.engine} AS engine_, ${q.lane} AS lane_, COUNT(*) AS count_ FROM ${q} ` +
+        `WHERE ${q.status} IN ${placeholders(slotStatuses.length)} GROUP BY ${q.ownerIncarnation}, ${q.engine}, ${q.lane}`,
+      [...slotStatuses],
+    )
+    return rows.map(row => ({
+      incarnation: row.owner_,
+      engine: row.engine_,
+      lane: row.lane_ === 'heavy' ? 'heavy' : 'light',
+      count: Number(row.count_),
+    }))
   }
 
   async grant(term: number, grants: readonly Omit<BudgetRow, 'acknowledged'>[]): Promise<boolean> {

@@ -40,6 +40,13 @@ export interface LeaseRow {
   readonly leftMs: number
 }
 
+export interface SlotsHeld {
+  readonly incarnation: string
+  readonly engine: string
+  readonly lane: SlotLane
+  readonly count: number
+}
+
 /** A slot budget: what one member may run of one engine and lane. */
 export interface BudgetRow {
   readonly incarnation: string
@@ -129,6 +136,8 @@ export interface ClusterStore {
   ): Promise<readonly ClaimedQuery[] | null>
 
   budgets(): Promise<readonly BudgetRow[]>
+  /** Queries that hold a slot, by owner: after a takeover or a hand-over it may hold more than its budget. */
+  slotsHeld(): Promise<readonly SlotsHeld[]>
   /** Replaces the `granted` column under the term; rows of dead members without queries are removed. */
   grantBudgets(term: number, grants: readonly Omit<BudgetRow, 'acknowledged'>[]): Promise<boolean>
   /**

@@ -27,6 +27,7 @@ export function clusterStore(database: Database): ClusterStore {
     rebalance: (term, from, target, limit, lane, exceptUsers) =>
       claims.rebalance(term, from, target, limit, lane, exceptUsers),
     budgets: () => budgets.all(),
+    slotsHeld: () => budgets.held(),
     grantBudgets: (term, grants) => budgets.grant(term, grants),
     acknowledgeBudget: (incarnation, engine, lane, acknowledged) =>
       budgets.acknowledge(incarnation, engine, lane, acknowledged),

@@ -36,6 +36,27 @@ test('a newcomer gets what others have returned, and not before', t => {
   )
 })
 
+test('slots of queries that were taken over are free for nobody until they end', t => {
+  const lanes = [{ ...lane, slots: 6 }]
+  const members = ['a', 'b'].map(incarnation => ({ incarnation, draining: false }))
+  const rows = [row('a', 2, 2), row('b', 2, 2)]
+  const grants = (held: number) =>
+    planBudgets(lanes, members, rows, [
+      { incarnation: 'a', ...lane, count: held },
+      { incarnation: 'b', ...lane, count: 2 },
+    ]).map(grant => grant.granted)
+  t.deepEqual(grants(4), [2, 2])
+  t.deepEqual(grants(3), [2, 3])
+  t.deepEqual(grants(2), [3, 3])
+  // Also of one that has no budget yet.
+  t.deepEqual(
+    planBudgets(lanes, members, [row('b', 2, 2)], [{ incarnation: 'a', ...lane, count: 4 }]).map(
+      grant => grant.granted,
+    ),
+    [0, 2],
+  )
+})
+
 test('a draining member gets nothing, a dead one keeps its slots until its row is gone', t => {
   const lanes = [{ ...lane, slots: 4 }]
   const members = [

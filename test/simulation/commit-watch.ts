@@ -174,17 +174,27 @@ export class CommitWatch {
 
   #lookAtLimits(): void {
     const { runningPerUser, slots } = this.#limits
-    if (runningPerUser > 0)
-      for (const { user, count } of this.#database.committed<{ user: string; count: number }>(
-        `SELECT user, count(*) AS count FROM current_query WHERE status IN ${inSlots} GROUP BY user`,
-      ))
-        if (count > runningPerUser) this.#history.violated('I10', `${user} runs ${count} of ${runningPerUser}`)
+    this.#lookAtCounters('queued', "('QUEUED')")
+    if (runningPerUser > 0) this.#lookAtCounters('running', inSlots, runningPerUser)
     for (const { engine, lane, count } of this.#database.committed<{ engine: string; lane: string; count: number }>(
       `SELECT engine, lane, count(*) AS count FROM current_query WHERE status IN ${inSlots} GROUP BY engine, lane`,
     )) {
       const limit = slots.get(`${engine} ${lane}`)
       if (limit !== undefined && count > limit)
         this.#history.violated('I10', `${engine} ${lane} runs ${count} of ${limit} in the database`)
+    }
+  }
+
+  /** Each changes in the transaction of what it counts. */
+  #lookAtCounters(name: 'queued' | 'running', statuses: string, limit = Number.POSITIVE_INFINITY): void {
+    const prefix = `${name}:user:`
+    const rows = this.#database.committed<{ user: string; count: number; counter: number | null }>(
+      `SELECT q.user, count(*) AS count, c.value AS counter FROM current_query q LEFT JOIN usage_counter c ON c.scope = '${prefix}' || q.user WHERE q.status IN ${statuses} GROUP BY q.user`,
+    )
+    for (const { user, count, counter } of rows) {
+      if (count > limit) this.#history.violated('I10', `${user} runs ${count} of ${limit}`)
+      if (count !== (counter ?? 0))
+        this.#history.violated('I10', `${user} has ${count} ${name}, its counter says ${counter}`)
     }
   }
 }

@@ -258,7 +258,10 @@ export class World implements NemesisWorld {
       finished: database.committed('SELECT * FROM finished_query'),
       transitions: Map.groupBy(transitions, ({ handle }) => handle),
       pages: Map.groupBy(pages, row => String(row.handle)),
-      counters: database.committed("SELECT scope, value FROM usage_counter WHERE scope NOT LIKE 'sessions:%'"),
+      // Of a limit that is off nobody keeps the counter.
+      counters: database.committed(
+        `SELECT scope, value FROM usage_counter WHERE scope LIKE 'queued:%'${this.runningPerUser > 0 ? " OR scope LIKE 'running:%'" : ''}`,
+      ),
     }
   }
 

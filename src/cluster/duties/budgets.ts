@@ -9,7 +9,7 @@ import type { ClusterLog } from '../ports.ts'
 import type { ClusterPeriods } from '../settings.ts'
 
 export interface BudgetDutyOptions {
-  readonly store: Pick<ClusterStore, 'budgets' | 'grantBudgets'>
+  readonly store: Pick<ClusterStore, 'budgets' | 'grantBudgets' | 'slotsHeld'>
   readonly watch: MemberWatch
   readonly lanes: readonly LaneSlots[]
   readonly clock: Clock
@@ -59,7 +59,8 @@ export class BudgetDuty implements LeaderDuty {
     const { members } = watch.snapshot
     const living = members.map(member => ({ incarnation: member.incarnation, draining: member.state === 'draining' }))
     if (living.length === 0) return
-    const plan = planBudgets(lanes, living, rows)
+    // In this order: what is claimed meanwhile counts for the dead and for who has it now.
+    const plan = planBudgets(lanes, living, rows, await store.slotsHeld())
     // Rows of others than the living are removed by the write, once nothing of theirs is left to claim.
     const known = new Set(living.map(member => member.incarnation))
     const leftOver = rows.some(row => !known.has(row.incarnation))
