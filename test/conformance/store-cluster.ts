@@ -333,6 +333,29 @@ export function clusterConformance(ava: TestFn, stores: StoreUnderTest): void {
     t.is(await of(other), undefined)
   })
 
+  test('slots held are counted by owner, engine and lane', async (t, { fresh }) => {
+    const store = await storeOn(t, await fresh(t))
+    const [one, other] = [await joined(store, 'one'), await joined(store, 'other')]
+    const session = await opened(store)
+    const queries = [one, one, one, other].map(member => new TestQuery(member, session))
+    await submitted(store, ...queries)
+    const [first, second, , last] = queries as [TestQuery, TestQuery, TestQuery, TestQuery]
+    await committed(store, first.estimate('light'), second.estimate('heavy'), last.estimate('heavy'))
+    await committed(store, first.launch(), second.launch(), last.launch())
+    await committed(store, last.start())
+    const held = await store.cluster.slotsHeld()
+    const of = (incarnation: string) =>
+      held
+        .filter(row => row.incarnation === incarnation)
+        .map(({ engine, lane, count }) => [engine, lane, count])
+        .sort()
+    t.deepEqual(of(one.incarnation), [
+      ['duckdb', 'heavy', 1],
+      ['duckdb', 'light', 1],
+    ])
+    t.deepEqual(of(other.incarnation), [['duckdb', 'heavy', 1]])
+  })
+
   test('the heartbeat’s store renews both leases, and learns when they are lost', async (t, { fresh }) => {
     const url = await fresh(t)
     const store = await storeOn(t, url)
