@@ -113,7 +113,7 @@ export class Client {
         if (known) return known
         const record: SessionRecord = {
           ...{ id: session.id, user: this.user, token, usedAtMs: sentAtMs },
-          ...{ closeAsked: false, closeAnswered: false },
+          ...{ closeAsked: false, closeAnswered: false, endsQueries: false },
         }
         this.sessions.push(record)
         this.history.count('sessions')
@@ -128,8 +128,7 @@ export class Client {
 
   async close(random: SeededRandom, session: SessionRecord, cancelQueries: boolean): Promise<void> {
     session.closeAsked = true
-    if (cancelQueries)
-      for (const record of this.history.queries.values()) if (record.session === session) record.endAsked = true
+    if (cancelQueries) session.endsQueries = true
     await this.insist(random, 'close', { session, refusals: ['SESSION_INVALID'] }, (gateway, principal) =>
       gateway.closeSession(principal, session.id, cancelQueries),
     ).catch(error => {

@@ -24,6 +24,8 @@ export interface SessionRecord {
   usedAtMs: number
   /** Somebody asked for its end, or it may have expired: from then on it may be gone. */
   closeAsked: boolean
+  /** That somebody asked for the end of its queries too: also of one whose acceptance was not answered yet. */
+  endsQueries: boolean
   /** The close was answered: from then on it is gone. */
   closeAnswered: boolean
 }
@@ -39,8 +41,6 @@ export interface QueryRecord {
   cancelAnswered: boolean
   dropAsked: boolean
   dropAnswered: boolean
-  /** The session's close asked for the end of its queries. */
-  endAsked: boolean
   /** The greatest version that anybody was answered, with its status. */
   seen: { version: number; status: string }
   readonly statuses: Map<number, string>
@@ -89,7 +89,6 @@ export class History {
       cancelAnswered: false,
       dropAsked: false,
       dropAnswered: false,
-      endAsked: false,
       seen: { version: 0, status: '' },
       statuses: new Map(),
     }

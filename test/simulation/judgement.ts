@@ -81,7 +81,7 @@ function judgeOutcome(
       if (!runs.some(run => run.state === 'done')) say('I5', 'no run of it was done')
       break
     case 'CANCELED':
-      if (record && !record.cancelAsked && !record.endAsked) say('I1', 'nobody asked for that')
+      if (record && !record.cancelAsked && !record.session.endsQueries) say('I1', 'nobody asked for that')
       if (statement.kind === 'insert' && effects > 0 && row.on_recovery !== 'rerun') say('I5', 'its effect is there')
       break
     case 'FAILED':
