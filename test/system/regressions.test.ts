@@ -261,8 +261,8 @@ test.serial('bull#1416: the original owner goes on after its work was taken, and
   const leader = await cluster.leader()
   const [zombie] = cluster.running.filter(node => node !== leader) as [NodeProcess]
   const { token } = await leader.session('alice')
-  // Minutes: it ends because it is ended.
-  const sql = longStatement(20_000)
+  // Hours: it ends because it is ended.
+  const sql = longStatement(1_000_000)
   const { handle } = await zombie.submit(token, { sql })
   await runsOn(scene, zombie)
   zombie.signal('SIGSTOP')
