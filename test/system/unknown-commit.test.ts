@@ -2,7 +2,7 @@
  * The connection breaks after the database has committed and before the node knows; and hints that never arrive. Nothing is
  * stranded, nothing is done twice.
  */
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { eventually } from '../support/conditions.ts'
 import { directRows, longStatement } from '../support/flights.ts'
 import { Front } from '../support/front.ts'
@@ -166,18 +166,23 @@ test.serial('the answers to the commits of a fencing, a claim and an election ar
   t.deepEqual(await brokenInvariants(url, handles), [])
 })
 
-test.serial('no hint ever arrives: polling finds every version, who is dead, and what was claimed', async t => {
-  const url = await mysql.create(t)
-  const cluster = new TestCluster(url, { LENS_LIMITS_RUNNING_PER_USER: '1000' })
-  t.teardown(() => cluster.stop())
-  for (const name of ['n1', 'n2', 'n3']) {
+/** Nodes that reach each other only through the database. */
+async function startDeaf(t: ExecutionContext, cluster: TestCluster, names: readonly string[]): Promise<void> {
+  for (const name of names) {
     const port = await freePort()
     const front = await Front.start(t, port)
     front.blockBus()
     await cluster.start({ name, port, env: { LENS_ADVERTISE_URL: front.url } })
   }
   await Promise.all(cluster.nodes.map(node => node.ready()))
-  await cluster.settled(3)
+  await cluster.settled(names.length)
+}
+
+test.serial('no hint ever arrives: polling finds every version, who is dead, and what was claimed', async t => {
+  const url = await mysql.create(t)
+  const cluster = new TestCluster(url, { LENS_LIMITS_RUNNING_PER_USER: '1000' })
+  t.teardown(() => cluster.stop())
+  await startDeaf(t, cluster, ['n1', 'n2', 'n3'])
   const leader = await cluster.leader()
   const [dead, survivor] = cluster.running.filter(node => node !== leader) as [NodeProcess, NodeProcess]
   t.false(
@@ -197,29 +202,6 @@ test.serial('no hint ever arrives: polling finds every version, who is dead, and
     rows => rows.length > 0,
     { what: `something runs on ${dead.name}` },
   )
-  // Over before anybody looks: only their ends tell of them.
-  const short: string[] = []
-  for (let count = 0; count < 5; count++) {
-    const { handle } = await leader.submit(token, { sql: 'select 1::int one' })
-    await leader.ended(token, handle)
-    short.push(handle)
-  }
-  for (const handle of short) {
-    const { version } = await leader.query(token, handle)
-    await watcher.frame(
-      `the end of the short ${handle}`,
-      frame => frame.query?.handle === handle && frame.query.outcome,
-    )
-    const versions = watcher.frames.filter(frame => frame.query?.handle === handle).map(frame => frame.query.version)
-    t.deepEqual(
-      versions,
-      Array.from({ length: version }, (_, index) => index + 1),
-      'every version once',
-    )
-  }
-  const late = await new StreamClient(survivor.url, { token }).opened()
-  t.teardown(() => late.terminate())
-  late.send({ type: 'subscribe', id: 'late', topic: 'session' })
   await dead.kill()
   // Nothing comes of the death but the end of its lease, nothing of the claim but the new owner's own look.
   const rows = (await directRows(sql)) as unknown[][]
@@ -234,14 +216,57 @@ test.serial('no hint ever arrives: polling finds every version, who is dead, and
       `${handle}: every version once`,
     )
   }
-  const seenLate = new Set(late.frames.map(frame => frame.query?.handle))
-  t.deepEqual(
-    short.filter(handle => seenLate.has(handle)),
-    [],
-    'what had ended before a subscription is not told',
-  )
-  t.true(handles.every(handle => seenLate.has(handle)))
   const [failover] = await ask(url, 'SELECT node_id, cause FROM failover')
   t.deepEqual({ ...failover }, { node_id: dead.name, cause: 'lease-expired' })
   t.deepEqual(await brokenInvariants(url, handles), [])
 })
+
+test.serial(
+  'a query begins and ends while no hint arrives and nobody looks: subscribers see all of it, once',
+  async t => {
+    const url = await mysql.create(t)
+    // Time enough between two looks for a short query.
+    const cluster = new TestCluster(url, { LENS_SESSIONS_REVALIDATE_MS: '3000' })
+    t.teardown(() => cluster.stop())
+    await startDeaf(t, cluster, ['n1', 'n2'])
+    const [here, there] = cluster.nodes as [NodeProcess, NodeProcess]
+    const { token } = await here.session('alice')
+    const subscribed = async (id: string, after?: Record<string, number>) => {
+      const watcher = await new StreamClient(here.url, { token }).opened()
+      t.teardown(() => watcher.terminate())
+      watcher.send({ type: 'subscribe', id, topic: 'session', ...(after ? { after } : {}) })
+      await watcher.frame('subscribed', frame => frame.type === 'subscribed')
+      return watcher
+    }
+    const versionsOf = (watcher: StreamClient, handle: string) =>
+      watcher.frames.filter(frame => frame.query?.handle === handle).map(frame => frame.query.version)
+    const runShort = async () => {
+      const { handle } = await there.submit(token, { sql: 'select 1::int one' })
+      return there.ended(token, handle)
+    }
+
+    const before = await runShort()
+    const watcher = await subscribed('first')
+    const during = [await runShort(), await runShort(), await runShort()]
+    const dropped = await runShort()
+    t.is((await there.call('DELETE', `/api/v1/queries/${dropped.handle}/results`, { token })).status, 204)
+    for (const { handle, version } of [...during, dropped]) {
+      const all = Array.from({ length: handle === dropped.handle ? version + 1 : version }, (_, index) => index + 1)
+      await watcher.frame(
+        `the last version of ${handle}`,
+        frame => frame.query?.handle === handle && frame.query.version === all.length,
+      )
+      t.deepEqual(versionsOf(watcher, handle), all)
+    }
+    // What another subscriber names it gets above that; what had ended before it came, it does not get.
+    const [named] = during
+    const late = await subscribed('late', { [named.handle]: 1 })
+    const last = await runShort()
+    for (const one of [watcher, late])
+      await one.frame('the end of the last', frame => frame.query?.handle === last.handle && frame.query.outcome)
+    t.deepEqual(versionsOf(watcher, before.handle), [])
+    t.deepEqual([...new Set(late.frames.flatMap(({ query }) => query?.handle ?? []))], [named.handle, last.handle])
+    t.is(versionsOf(late, named.handle)[0], 2)
+    t.deepEqual(await brokenInvariants(url, [last.handle]), [])
+  },
+)
