@@ -138,6 +138,16 @@ node answered a request that writes. The lease is 2 s. Several clusters and othe
 
 ${describeRecoveries(all)}
 
+## What was found
+
+- The first run of twelve faults, before lines were kept, found I3 broken for four subscribers: a session's subscriber was never told of a
+  query that began and ended on another node while the peers were cut off from each other, since the look at the database every 300 ms
+  listed only what was unfinished. Mended in 206ec0e; held by "a query begins and ends while no hint arrives" in
+  \`test/system/unknown-commit.test.ts\`, which fails without the mend.
+
+What these runs cannot show: the engine is DuckDB, which only reads, so that no statement is ever at risk of being executed twice with effect (of I5
+they decide the keys, and \`onRecovery: "fail"\`); one machine, so that no clock runs apart from another; and nothing longer than one run.
+
 ## Invariants
 
 ${table([['', 'always', 'looked at', 'violations'], ...perInvariant])}
