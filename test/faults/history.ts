@@ -159,12 +159,12 @@ export type Drop = OperationBase & {
   readonly handle: string
   readonly answer: Answered<object>
 }
-/** All pages of a listing, from the newest on. */
+/** A listing without a filter, from the newest on. */
 export type List = OperationBase & {
   readonly kind: 'list'
   /** Whose queries: a user, or `*` for everybody's; one's own unless given. */
   readonly of?: string
-  /** `whole`: without a filter, from the first page to the one with `nextCursor` null. */
+  /** `whole`: to the last one, all its pages together. */
   readonly answer: Answered<{ readonly whole: boolean; readonly queries: readonly SeenQuery[] }>
 }
 /**

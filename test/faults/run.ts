@@ -16,6 +16,7 @@ import { checkHistory, type Report } from './checker/index.ts'
 import { Recorder } from './clients/recorder.ts'
 import type { ClientSettings } from './clients/settings.ts'
 import type { KindName } from './draw.ts'
+import { engineSamples } from './engine-samples.ts'
 import { finalRows } from './final-rows.ts'
 import { monotonicMs, readHistory } from './history.ts'
 import { faultRecords, type Inflicted, torment } from './nemesis.ts'
@@ -152,8 +153,7 @@ async function play(options: RunOptions, scene: Scene, stage: Stage, folder: str
     running: scene.names.filter(name => scene.node(name).running),
   })
   for (const name of scene.names)
-    for (const { engine, running } of await scene.enginesAt(name))
-      recorder.write({ record: 'engine-sample', atMs: monotonicMs(), engine, node: name, running })
+    for (const sample of await engineSamples(scene.node(name), await scene.enginesAt(name))) recorder.write(sample)
   for await (const row of finalRows(scene.storeUrl)) recorder.write(row)
   await recorder.end()
   const history = await readHistory(files)

@@ -14,6 +14,15 @@ export function runs(pid: number): boolean {
   return parentOf(pid) !== null && isEngine(pid)
 }
 
+/** Time that it has had on processors, in and out of the kernel, in hundredths of a second; 0 when it is gone. */
+export function processorTicksOf(pid: number): number {
+  // After the name, which may hold anything: the third field of the line and what follows.
+  const fields = read(`/proc/${pid}/stat`)
+    .replace(/^.*\) /s, '')
+    .split(' ')
+  return Number(fields[11] ?? 0) + Number(fields[12] ?? 0)
+}
+
 /** Null when there is no such process, or only what is left of one. */
 function parentOf(pid: number): number | null {
   // After the name, which may hold anything: state, then parent.

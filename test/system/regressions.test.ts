@@ -4,12 +4,11 @@
  * trino-gateway#943 in `drain`.
  */
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import { eventually as eventuallyTrue } from '../support/conditions.ts'
-import { engineProcessesOf } from '../support/engine-processes.ts'
+import { engineProcessesOf, processorTicksOf } from '../support/engine-processes.ts'
 import { directRows, longStatement } from '../support/flights.ts'
 import type { Teardown } from '../support/folders.ts'
 import { ask, brokenInvariants } from '../support/invariants.ts'
@@ -291,16 +290,3 @@ test.serial('bull#1416: the original owner goes on after its work was taken, and
   t.deepEqual(writers, [{ node: leader.name }])
   t.deepEqual(await brokenInvariants(url, [handle]), [])
 })
-
-/** Time on processors, in and out of the kernel; 0 when it is gone. */
-function processorTicksOf(pid: number): number {
-  try {
-    // After the name, which may hold anything: the third field of the line and what follows.
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /s, '')
-      .split(' ')
-    return Number(fields[11]) + Number(fields[12])
-  } catch {
-    return 0
-  }
-}

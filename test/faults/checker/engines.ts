@@ -21,8 +21,7 @@ function checkCancel(ledger: Ledger, operation: Cancel, findings: Findings): voi
   if (!query || endMs === null || !answer || !('query' in answer)) return
   findings.lookedAt('I7', 'cancels')
   const seen = answer.query
-  if (seen.outcome !== null) return
-  findings.lookedAt('I7', 'cancels of unfinished queries')
+  if (seen.outcome === null) findings.lookedAt('I7', 'cancels of unfinished queries')
   // The wish was durable before it was answered: no launch commits after it, so none was even begun after its answer.
   const launched = query.transitions.find(
     ({ event, at, version }) =>

@@ -1,7 +1,10 @@
 /** I5: what is not safe to repeat takes effect at most once, and what is said to have succeeded took effect; one key, one query. */
+import { slotStatuses } from '../../../src/domain/index.ts'
 import type { Submit } from '../history.ts'
 import type { Findings } from './findings.ts'
 import { handleOf, type Ledger, listAt, type Query } from './ledger.ts'
+
+const holding: ReadonlySet<string> = new Set(slotStatuses)
 
 export function checkExecutions(ledger: Ledger, findings: Findings): void {
   checkEffects(ledger, findings)
@@ -83,6 +86,7 @@ function checkAttempts({ handle, row, transitions }: Query, findings: Findings):
   let safe = false
   let done = false
   let launches = 0
+  let claimed = false
   for (const step of transitions) {
     const { event } = step
     if (event.type === 'LAUNCHED') {
@@ -94,6 +98,18 @@ function checkAttempts({ handle, row, transitions }: Query, findings: Findings):
           `it was executed for good, is not safe to repeat, and was launched again with version ${step.version}`,
           ...transitions,
         )
+    } else if (event.type === 'CLAIMED') claimed = holding.has(step.to)
+    else if (event.type === 'ATTEMPT_FAILED') {
+      // Its client wants to know of a lost run, safe to repeat or not.
+      if (claimed && row?.on_recovery === 'fail') findings.lookedAt('I5', 'runs that were lost and not to be repeated')
+      if (claimed && row?.on_recovery === 'fail' && event.kind === 'node' && event.retryAt !== null)
+        findings.broken(
+          'I5',
+          handle,
+          `its run was lost with its node and is repeated, against its client's wish`,
+          ...transitions,
+        )
+      claimed = false
     } else if (event.type === 'STARTED') safe = event.safeToRepeat
     else if (event.type === 'EXECUTED') done = !safe && event.columns.length === 0
   }

@@ -12,6 +12,8 @@ interface Milestones {
 }
 
 const never = Number.POSITIVE_INFINITY
+/** How far the database's clock and the clients' may have drifted apart in a run. */
+const driftMs = 100
 
 export function checkExistence(ledger: Ledger, findings: Findings): void {
   const milestones = milestonesOf(ledger)
@@ -19,7 +21,7 @@ export function checkExistence(ledger: Ledger, findings: Findings): void {
   for (const operation of ledger.history.operations) {
     if ('handle' in operation && operation.handle !== null)
       checkAnswer(ledger, operation, operation.handle, milestones.get(operation.handle), findings)
-    if (operation.kind === 'list') checkList(operation, known, findings)
+    if (operation.kind === 'list') checkList(ledger, operation, known, findings)
   }
 }
 
@@ -91,34 +93,57 @@ function checkAnswer(
 
 interface KnownHandle {
   readonly handle: string
+  /** When a client first knew of it. */
   readonly atMs: number
+  /** When it was submitted, on the clients' clock: what lists are ordered by. */
+  readonly submittedMs: number
 }
 
-/** By user, in the order in which they became known; under '*' those of all. */
+/** By user, in the order of their submission; under '*' those of all. */
 function knownByUser(ledger: Ledger, milestones: ReadonlyMap<string, Milestones>): Map<string, KnownHandle[]> {
   const known = new Map<string, KnownHandle[]>()
   for (const [handle, { existsMs: atMs }] of milestones) {
-    const user = ledger.queries.get(handle)?.user
-    if (!user || atMs === never) continue
-    listAt(known, user).push({ handle, atMs })
-    listAt(known, '*').push({ handle, atMs })
+    const query = ledger.queries.get(handle)
+    if (!query?.user || !query.row || atMs === never) continue
+    const one = { handle, atMs, submittedMs: ledger.monotonic(Number(query.row.submitted_at)) }
+    listAt(known, query.user).push(one)
+    listAt(known, '*').push(one)
   }
-  for (const list of known.values()) list.sort((a, b) => a.atMs - b.atMs)
+  for (const list of known.values()) list.sort((a, b) => a.submittedMs - b.submittedMs)
   return known
 }
 
+/** What was known before it was asked, and is no older than the last that is listed, is listed. */
 function checkList(
+  ledger: Ledger,
   operation: Operation & { kind: 'list' },
   known: ReadonlyMap<string, readonly KnownHandle[]>,
   findings: Findings,
 ): void {
   const { answer, user, beginMs, of = user } = operation
-  if (!answer || !('queries' in answer) || !answer.whole) return
-  findings.lookedAt('I9', 'whole lists')
+  if (!answer || !('queries' in answer)) return
+  findings.lookedAt('I9', answer.whole ? 'whole lists' : 'lists of the newest')
   const listed = new Set(answer.queries.map(({ handle }) => handle))
   if (listed.size < answer.queries.length) findings.broken('I9', user, 'a list names a query twice', operation)
-  for (const { handle, atMs } of known.get(of) ?? []) {
-    if (atMs >= beginMs) break
-    if (!listed.has(handle)) findings.broken('I9', handle, `a list of all queries of ${of} leaves it out`, operation)
+  const times = answer.queries.map(({ handle }) => Number(ledger.queries.get(handle)?.row?.submitted_at))
+  const oldestMs = answer.whole ? -never : ledger.monotonic(Math.min(...times))
+  const all = known.get(of) ?? []
+  for (let index = countUntil(all, beginMs + driftMs) - 1; index >= 0; index--) {
+    const { handle, atMs, submittedMs } = all[index] as KnownHandle
+    if (submittedMs <= oldestMs) break
+    if (atMs >= beginMs) continue
+    findings.lookedAt('I9', 'queries looked for in lists')
+    if (!listed.has(handle)) findings.broken('I9', handle, `a list of the queries of ${of} leaves it out`, operation)
   }
+}
+
+/** How many of these were submitted by `byMs`. */
+function countUntil(all: readonly KnownHandle[], byMs: number): number {
+  let [from, to] = [0, all.length]
+  while (from < to) {
+    const middle = (from + to) >> 1
+    if ((all[middle] as KnownHandle).submittedMs <= byMs) from = middle + 1
+    else to = middle
+  }
+  return from
 }

@@ -455,6 +455,17 @@ export const falsifications: readonly Falsification[] = [
       }),
   },
 
+  {
+    breaks: 'I5',
+    words: 'a lost run is repeated against the wish of its client',
+    of: ofRows(
+      'finished_query',
+      (row, history) =>
+        history.transitions(row.handle as string).some(step => /"kind":"node"/.test(step.row.event as string)),
+      record => [[record, withRow(record, { on_recovery: 'fail' })]],
+    ),
+  },
+
   // ------------------------------------------------------------ I6
   {
     breaks: 'I6',
@@ -724,6 +735,18 @@ export const falsifications: readonly Falsification[] = [
         const answer = structuredClone(operation.answer) as any
         answer.queries.pop()
         return [[[operation, { ...operation, answer }]]]
+      }),
+  },
+  {
+    breaks: 'I9',
+    words: 'a list of the newest leaves one out',
+    of: history =>
+      answered(history, 'list').flatMap(operation => {
+        const answer = structuredClone(operation.answer) as any
+        if (answer.queries.length < 12) return []
+        answer.queries.splice(3, 1)
+        answer.queries.length = 10
+        return [[[operation, { ...operation, answer: { ...answer, whole: false } }]]]
       }),
   },
   {

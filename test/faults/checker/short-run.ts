@@ -8,6 +8,7 @@ import type { Teardown } from '../../support/folders.ts'
 import { ask } from '../../support/invariants.ts'
 import { createDatabase, privateMySqlServer } from '../../support/mysql.ts'
 import { eventually, TestCluster } from '../../support/nodes.ts'
+import { engineSamples } from '../engine-samples.ts'
 import { finalRows } from '../final-rows.ts'
 import { expectedRows, type FaultRecord, type HistoryRecord, monotonicMs, type RunRecord } from '../history.ts'
 import { type RecordedSubscription, Recording, RecordingClient } from './recorder.ts'
@@ -148,8 +149,8 @@ export async function shortRun(t: Teardown): Promise<HistoryRecord[]> {
   for (const node of living) {
     const { token } = await node.session('admin')
     const { body } = await node.call('GET', '/api/v1/engines', { token })
-    for (const { name, running: count } of body.engines)
-      records.push({ record: 'engine-sample', atMs: monotonicMs(), engine: name, node: node.name, running: count })
+    const told = body.engines.map(({ name, running }: any) => ({ engine: name, running }))
+    records.push(...(await engineSamples(node, told)))
   }
   for (const subscription of subscriptions) subscription.outlive()
   for await (const row of finalRows(storeUrl)) records.push(row)
