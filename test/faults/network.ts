@@ -91,7 +91,13 @@ export class Network {
   async #claim(): Promise<boolean> {
     const { stdout } = await execute(this.#ip, ['-o', 'addr'])
     if (stdout.includes(` ${this.host}/`)) return false
-    await this.#run('link', 'add', this.#bridge, 'type', 'bridge')
+    try {
+      await this.#run('link', 'add', this.#bridge, 'type', 'bridge')
+    } catch (error) {
+      // Another cluster of this process has just made it.
+      if (String(error).includes('File exists')) return false
+      throw error
+    }
     await this.#run('addr', 'add', `${this.host}/24`, 'dev', this.#bridge)
     // Two that looked at the same instant: the second to look again gives way.
     const { stdout: again } = await execute(this.#ip, ['-o', 'addr'])
