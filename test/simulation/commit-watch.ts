@@ -41,8 +41,10 @@ interface Known {
   node: string
   status: string
   handedOver: boolean
+  type: string
 }
 
+const gives = new Set(['SUBMITTED', 'HANDED_OVER', 'CLAIMED'])
 const inSlots = "('LAUNCHED', 'RUNNING', 'EXECUTED')"
 
 export class CommitWatch {
@@ -103,7 +105,7 @@ export class CommitWatch {
     } else if (epoch !== 1) say('I2', 'begins with a wrong epoch')
     if (from !== to && !legalMoves[from as QueryStatus]?.includes(to as QueryStatus))
       say('I4', `moves from ${from} to ${to}`)
-    this.#known.set(handle, { version, epoch, node, status: to, handedOver: type === 'HANDED_OVER' })
+    this.#known.set(handle, { version, epoch, node, status: to, handedOver: type === 'HANDED_OVER', type })
   }
 
   #place(handle: string): void {
@@ -126,8 +128,8 @@ export class CommitWatch {
         'I2',
         `${handle}: its row is ${place.status}, version ${place.version}, epoch ${place.epoch}; its last transition ${known?.status}, ${known?.version}, ${known?.epoch}`,
       )
-    // Whoever wrote this step owned the query, or gave it away, at this very moment.
-    if (place.owner_state === 'dead' && known?.status !== 'CLOSED')
+    // Nobody is given a query, or takes one in, when it is dead. (What it owned is its own until the claim: that raises the epoch.)
+    if (place.owner_state === 'dead' && known && gives.has(known.type))
       this.#history.violated('I8', `${handle}: version ${place.version} was written for a dead member`)
     if (
       place.status === 'LAUNCHED' &&

@@ -75,6 +75,19 @@ const brokenRules: readonly Broken[] = [
     break: () => rewriting(sql => sql.replace(/`epoch` = `epoch` \+ 1/g, '`epoch` = `epoch` + 2')),
   },
   {
+    invariant: 'I2',
+    rule: 'a step of an older epoch finds no row (a zombie writes on)',
+    faults: ['freeze'],
+    minutes: 3,
+    break: () =>
+      rewriting(sql =>
+        sql
+          .replace(/`epoch` = \? AND `version` = \?/g, '(`epoch` = ? OR 1 = 1) AND (`version` = ? OR 1 = 1)')
+          // The key of the transitions would refuse it too.
+          .replace(/^INSERT INTO `query_transition`/, 'INSERT OR REPLACE INTO `query_transition`'),
+      ),
+  },
+  {
     invariant: 'I3',
     rule: 'every transition is recorded',
     break: () => {
