@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { SeededRandom } from '../simulation/random.ts'
 import { eventually } from '../support/conditions.ts'
+import { brokenInvariants } from '../support/invariants.ts'
 import { checkHistory, type Report } from './checker/index.ts'
 import { Recorder } from './clients/recorder.ts'
 import type { ClientSettings } from './clients/settings.ts'
@@ -154,6 +155,8 @@ async function play(options: RunOptions, scene: Scene, stage: Stage, folder: str
   })
   for (const name of scene.names)
     for (const sample of await engineSamples(scene.node(name), await scene.enginesAt(name))) recorder.write(sample)
+  // A second opinion, by other means; it also sees counters that did not come back to nothing.
+  wrong.push(...(await brokenInvariants(scene.storeUrl, [])))
   for await (const row of finalRows(scene.storeUrl)) recorder.write(row)
   await recorder.end()
   const history = await readHistory(files)
