@@ -134,7 +134,7 @@ Violations: **${sum(all, ({ violations }) => total(violations))}**. Faults after
 From the fault: until the node that was struck is known to be dead and every query that it owned has ended or has a living owner and its
 next version; for an engine, until what it ran has its next version; for a rolling restart, the longest time from SIGTERM until all that a node owned
 had another owner or had ended (a running query of DuckDB is waited for, here up to 1.5 s, then run again elsewhere). From the heal: until every
-node answered a request that writes. The lease is 2 s. Several clusters and other work shared the machine: times are upper bounds.
+node answered a request that writes; of several at once with a kill among them that includes the start of the new process. The lease is 2 s. Several clusters and other work shared the machine: times are upper bounds.
 
 ${describeRecoveries(all)}
 
