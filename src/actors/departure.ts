@@ -46,7 +46,8 @@ export class Departure {
       stopping ||= clock.monotonic() >= stopAt
       // At every look: some come to life, or back to what is durable of them, only now. Who is stopping does not hear it again.
       if (stopping) for (const live of this.#lives()) live.send({ type: 'STOP_REQUESTED', reason: 'hand-over' })
-      for (const live of this.#lives()) this.#giveAway(live)
+      const modesKnown = await this.#learnModes()
+      for (const live of this.#lives()) this.#giveAway(live, modesKnown)
       const left = this.#lives()
       if (left.length === 0) return
       if (targets().length === 0 && left.every(live => live.status === 'QUEUED' && !live.hasSteps)) return
@@ -60,11 +61,33 @@ export class Departure {
     }
   }
 
-  #giveAway(live: LiveQuery): void {
+  /**
+   * A client that waited at another node may have been answered meanwhile: its query is asynchronous then, by its row alone. False:
+   * the rows cannot be read, and nothing is ended for want of a client.
+   */
+  async #learnModes(): Promise<boolean> {
+    const waitedFor = new Map(
+      this.#lives()
+        .filter(live => live.committed !== null && isWaitedFor(live))
+        .map(live => [live.handle, live]),
+    )
+    if (waitedFor.size === 0) return true
+    try {
+      for (const { handle, mode } of await this.#environment.store.queries.read([...waitedFor.keys()])) {
+        const live = waitedFor.get(handle)
+        if (live) live.specification = { ...live.specification, mode }
+      }
+      return true
+    } catch (error) {
+      this.#environment.logger.debug({ err: error }, 'whether anybody waits cannot be read yet')
+      return false
+    }
+  }
+
+  #giveAway(live: LiveQuery, modesKnown: boolean): void {
     if (live.committed === null || live.handingOver) return
-    const { mode, idempotencyKey } = live.specification
-    if (mode === 'sync' && idempotencyKey === null && live.status !== 'EXECUTED') {
-      live.send({ type: 'STOP_REQUESTED', reason: 'abandoned' })
+    if (isWaitedFor(live) && live.status !== 'EXECUTED') {
+      if (modesKnown) live.send({ type: 'STOP_REQUESTED', reason: 'abandoned' })
       return
     }
     const driver = this.#environment.engines.choose(live.context.engine)
@@ -72,4 +95,9 @@ export class Departure {
     const target = this.nextTarget()
     if (target) live.handOver(target)
   }
+}
+
+/** Synchronous, and nobody can come back for it. */
+function isWaitedFor({ specification: { mode, idempotencyKey } }: LiveQuery): boolean {
+  return mode === 'sync' && idempotencyKey === null
 }

@@ -28,6 +28,7 @@ export function endAll({ network, database, nodes }: NemesisWorld): void {
   for (const node of nodes) {
     node.resume()
     node.boot()
+    if (node.life) for (const process of [node.life.process, node.life.heartbeat.thread]) process.wallOffsetMs = 0
   }
 }
 
@@ -80,7 +81,7 @@ const faults: Readonly<Record<FaultKind, Fault>> = {
       random.between(1_000, 30_000),
       'fault',
       () => {
-        for (const process of processes) process.wallOffsetMs -= byMs
+        for (const process of processes) process.wallOffsetMs = 0
       },
       true,
     )
