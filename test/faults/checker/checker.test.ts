@@ -41,8 +41,8 @@ function withEffects(records: readonly HistoryRecord[]): HistoryRecord[] {
 test('a right history is accepted, and every invariant looked at something', t => {
   const { violations, looked } = check(right.all)
   t.deepEqual(violations, [])
+  // Which limits a short run reaches depends on the machine.
   for (const name of invariantNames)
-    // Which limits a short run reaches depends on the machine.
     for (const [what, count] of Object.entries(looked[name]))
       if (!what.startsWith('limits reached')) t.true(count > 0, `${name}: ${what}`)
   for (const name of invariantNames) t.true(Object.keys(looked[name]).length > 0, name)

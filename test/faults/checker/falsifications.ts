@@ -803,6 +803,15 @@ export const falsifications: readonly Falsification[] = [
   },
   {
     breaks: 'I9',
+    words: 'a query takes along what its session no longer says',
+    of: ofRows(
+      'finished_query',
+      row => row.user === 'alice',
+      record => [[record, withRow(record, { properties: JSON.stringify({ revision: '-1' }) })]],
+    ),
+  },
+  {
+    breaks: 'I9',
     words: 'an open session is not in the database',
     of: history => {
       const closed = new Set(history.operations('close-session').map(({ target }) => target))

@@ -1,5 +1,5 @@
 /** A session that was answered is good on every node, says its last change everywhere, and is closed everywhere once that was answered. */
-import type { OpenSession, Operation } from '../history.ts'
+import type { OpenSession, Operation, Submit } from '../history.ts'
 import type { Findings } from './findings.ts'
 import { type KnownSession, type Ledger, listAt, refusalOf, succeeded } from './ledger.ts'
 import { wasZombie } from './silences.ts'
@@ -52,11 +52,17 @@ function checkUse(ledger: Ledger, operation: Operation, session: KnownSession, e
     findings.broken('I9', session.id, `${node ?? 'a node'} refused a session that was open`, operation)
 }
 
-/** The property `revision` only grows, so what was written or read is the least that is read later. */
-function checkRevisions({ history }: Ledger, findings: Findings): void {
-  const known = new Map<string, { atMs: number; revision: number; source: Operation }[]>()
-  const read = new Map<string, { atMs: number; revision: number; source: Operation }[]>()
-  for (const operation of history.operations) {
+interface Revision {
+  readonly atMs: number
+  readonly revision: number
+  readonly source: Operation
+}
+
+/** The property `revision` only grows, so what was written or read is the least that is read later, and that queries take along. */
+function checkRevisions(ledger: Ledger, findings: Findings): void {
+  const known = new Map<string, Revision[]>()
+  const read = new Map<string, Revision[]>()
+  for (const operation of ledger.history.operations) {
     const { answer, beginMs, endMs } = operation
     if (!answer || endMs === null || !('revision' in answer)) continue
     if (operation.kind !== 'read-session' && operation.kind !== 'change-session') continue
@@ -64,24 +70,41 @@ function checkRevisions({ history }: Ledger, findings: Findings): void {
     listAt(known, operation.target).push({ atMs: endMs, revision, source: operation })
     listAt(read, operation.target).push({ atMs: beginMs, revision, source: operation })
   }
+  for (const taken of takenAlong(ledger)) listAt(read, taken.session).push(taken)
   for (const [id, reads] of read) {
     const facts = (known.get(id) ?? []).sort((a, b) => a.atMs - b.atMs)
     reads.sort((a, b) => a.atMs - b.atMs)
-    let [next, least] = [0, facts[0]]
+    let next = 0
+    let least: Revision | null = null
     for (const one of reads) {
       for (let fact = facts[next]; fact && fact.atMs < one.atMs; fact = facts[++next])
         if (!least || fact.revision > least.revision) least = fact
-      if (next === 0 || !least) continue
-      findings.lookedAt('I9', 'sessions read after a change')
+      if (!least) continue
+      findings.lookedAt('I9', one.source.kind === 'submit' ? 'queries after a change' : 'sessions read after a change')
       if (one.revision < least.revision)
         findings.broken(
           'I9',
           id,
-          `its properties were answered in revision ${one.revision} when ${least.revision} was known already`,
+          `its properties were those of revision ${one.revision} when ${least.revision} was known already`,
           least.source,
           one.source,
         )
     }
+  }
+}
+
+/** With which revision of its session's properties each query was submitted, at the earliest by the first request under its key. */
+function* takenAlong({ queries, history }: Ledger): Generator<Revision & { readonly session: string }> {
+  const begun = new Map<string, number>()
+  const keyOf = ({ user, key, id }: Submit) => (key === null ? id : JSON.stringify([user, key]))
+  for (const operation of history.operations)
+    if (operation.kind === 'submit' && !begun.has(keyOf(operation))) begun.set(keyOf(operation), operation.beginMs)
+  for (const { row, submissions } of queries.values()) {
+    const [source] = submissions
+    if (!row || !source) continue
+    const { revision = 0 } = JSON.parse(row.properties as string)
+    const atMs = begun.get(keyOf(source)) ?? source.beginMs
+    yield { session: row.session_id as string, atMs, revision: Number(revision), source }
   }
 }
 
