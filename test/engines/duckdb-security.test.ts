@@ -290,7 +290,7 @@ test('plans, messages and catalogues do not show where the files are', async t =
   for (const sql of [
     "SELECT * FROM 'tables/none.csv'",
     'SELECT filename FROM items',
-    "SELECT * FROM '/work/none.parquet'",
+    "SELECT * FROM '/srv/none.parquet'",
     'SELECT name::INTEGER FROM items',
     'SELECT * FROM duckdb_secrets()',
   ])
