@@ -4,16 +4,16 @@
  *
  *     built ──start──▶ serving ──handOverAll──▶ draining ──leaveCluster──▶ left ──close──▶ closed
  */
-import { type ActorEnvironment, QueryHost, SessionHost } from './actors/index.ts'
+import { type ActorEnvironment, OwedEnds, QueryHost, SessionHost } from './actors/index.ts'
 import { backoffDelayMs, type Clock, type Random } from './async/index.ts'
-import { Cluster, type ClusterOptions } from './cluster/index.ts'
+import { Cluster, type ClusterOptions, LogLevels, type OwnLogLevel } from './cluster/index.ts'
 import type { Config } from './config/index.ts'
 import { LensError, lanes, queryMachineVersion } from './domain/index.ts'
 import type { Engines } from './engines/index.ts'
-import { LensGateway } from './gateway/index.ts'
+import { audited, type Gateway, type GatewayOptions, LensGateway } from './gateway/index.ts'
 import { HandOverNews } from './hand-over-news.ts'
-import type { Logger } from './observability/index.ts'
-import { ResultReader, removeResultFiles } from './results/index.ts'
+import type { AuditLog, Logger } from './observability/index.ts'
+import { ResultReader, removeLeftovers, removeResultFiles } from './results/index.ts'
 import type { Store } from './store/index.ts'
 
 /** The groups of the configuration that matter behind the doors. */
@@ -28,12 +28,19 @@ export interface AssemblyOptions {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
+  readonly logLevel: OwnLogLevel
   readonly store: Store
   readonly engines: Engines
   /** How it renews its lease, asks who is there, and speaks to peers. */
-  readonly cluster: Pick<ClusterOptions, 'lease' | 'probe' | 'bus' | 'count'>
+  readonly cluster: Pick<ClusterOptions, 'lease' | 'probe' | 'bus' | 'count' | 'credentials' | 'onRecovered'>
+  /** Whether a user may send one more request. */
+  readonly admit?: GatewayOptions['admit']
+  /** Where deeds are written down before they are answered. */
+  readonly audit?: Pick<AuditLog, 'record'>
   /** Told of every committed step, before the gateway is. */
   readonly onCommitted?: (steps: Parameters<ActorEnvironment['events']['committed']>[0]) => void
+  /** Told of every commit of the journal. */
+  readonly onBatch?: ActorEnvironment['events']['batched']
   /** Somebody asks this node to leave. */
   readonly onDrainRequested: () => void
   /** It cannot go on: another live process took its name. */
@@ -52,6 +59,8 @@ export class Assembly {
   readonly sessions: SessionHost
   readonly cluster: Cluster
   readonly gateway: LensGateway
+  /** The gateway as front doors are given it. */
+  readonly door: Gateway
   readonly #options: AssemblyOptions
 
   constructor(options: AssemblyOptions) {
@@ -63,7 +72,9 @@ export class Assembly {
       if (resultDirectory !== null) await removeResultFiles(resultDirectory, handle)
     }
 
-    this.host = new QueryHost(this.#environment(), (engine, lane) => this.cluster.budgetOf(engine, lane))
+    const environment = this.#environment()
+    const owedEnds = new OwedEnds(environment)
+    this.host = new QueryHost(environment, (engine, lane) => this.cluster.budgetOf(engine, lane))
     const { passivateMs, idleMs, revalidateMs } = config.sessions
     this.sessions = new SessionHost({ sessions: store.sessions, clock, random, nodeId: node.id, passivateMs })
     this.cluster = new Cluster({
@@ -84,9 +95,19 @@ export class Assembly {
       clock,
       random,
       log: logger.child({ part: 'cluster' }),
-      queryRetentionMs: config.queries.retentionMs,
+      retention: {
+        queryMs: config.queries.retentionMs,
+        finishedMax: config.queries.finishedMax,
+        resultBytesMax: config.results.bytesMax,
+      },
       runningPerUser: config.limits.runningPerUser,
       onResultExpired: removeFiles,
+      onLeftovers: async goesOn => {
+        if (resultDirectory === null) return
+        const removed = await removeLeftovers(resultDirectory, store.retention, goesOn)
+        if (removed > 0) logger.info({ removed }, 'removed what was left of results that are gone')
+      },
+      onOwedEnds: goesOn => owedEnds.settle(goesOn),
       onSessionsEnded: ids => this.gateway.sessionClosed(ids),
       onCutOff: () => {
         logger.error({}, 'cut off from the database and from every peer: ending what the engines run')
@@ -103,6 +124,10 @@ export class Assembly {
       results: new ResultReader({ pages: store.pages, directory: resultDirectory }),
       peers: this.cluster.peerPort,
       cluster: this.cluster,
+      logLevels: new LogLevels({
+        ...{ node: node.id, own: options.logLevel, clock, random },
+        ...{ bus: this.cluster.bus, watch: this.cluster.watch },
+      }),
       settings: {
         admins: config.auth.admins,
         sessionIdleMs: idleMs,
@@ -116,24 +141,26 @@ export class Assembly {
       random,
       logger: logger.child({ part: 'gateway' }),
       nodeId: node.id,
-      tokenSecret: config.cluster.secret,
+      tokenSecrets: [config.cluster.secret, config.cluster.secretAccepted].filter(secret => secret !== undefined),
       databaseNow: () => this.cluster.databaseNow(),
       deleteResultFiles: removeFiles,
+      ...(options.admit ? { admit: options.admit } : {}),
     })
+    this.door = options.audit ? audited(this.gateway, options.audit) : this.gateway
     this.cluster.bus.listen(message => {
       if (message.type === 'frames') this.gateway.deliver(message.frames)
       else if (message.type === 'progress') this.gateway.deliverProgress(message.frames)
-      else if (message.type === 'session-closed') this.gateway.sessionClosed(message.ids)
+      else if (message.type === 'session-closed') this.gateway.sessionsSaidClosed(message.ids)
     })
     this.cluster.onOwnership((change, users) => this.gateway.ownershipChanged(change, users))
   }
 
   /** What the actors are given. The host is the cluster's work and the cluster the host's membership: asked, never held. */
   #environment(): ActorEnvironment {
-    const { config, clock, random, logger, store, engines, onCommitted } = this.#options
+    const { config, clock, random, logger, store, engines, onCommitted, onBatch } = this.#options
     const { queries, limits, lanes: laneConfig, results, node } = config
     const news = new HandOverNews(clock, node.id, (target, change, users) => {
-      this.cluster.tellToLook(target)
+      this.cluster.tellToLook(target, change.handles)
       this.cluster.announceOwnership(change, users)
     })
     return {
@@ -170,10 +197,13 @@ export class Assembly {
           onCommitted?.(steps)
           this.gateway.committed(steps)
         },
+        ...(onBatch ? { batched: onBatch } : {}),
         revived: states => this.gateway.committed(states),
         progressed: ({ handle, sessionId }, progress) => this.gateway.progressed({ handle, sessionId, progress }),
         handedOver: changes => news.add(changes, new Date(this.cluster.databaseNow()).toISOString()),
       },
+      changeSession: (id, change) =>
+        this.sessions.change(id, change, new Date(this.cluster.databaseNow()).toISOString()),
     }
   }
 
@@ -184,7 +214,8 @@ export class Assembly {
     this.gateway.start()
     await this.cluster.start()
     this.host.budgetsChanged()
-    await this.host.look()
+    // A database that goes away just now is waited for as at any other time: the cluster looks again once per lease.
+    await this.host.look().catch(error => this.#options.logger.debug({ err: error }, 'the own rows cannot be read yet'))
   }
 
   /** A store that cannot be reached is waited for; the log says so, and so does `/readyz`. */

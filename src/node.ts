@@ -9,16 +9,28 @@ import { createServer } from 'node:net'
 import { ApiServer } from './api/index.ts'
 import { Assembly } from './assembly.ts'
 import { type Clock, deferred, type Random, systemClock, systemRandom } from './async/index.ts'
-import { type ClusterCount, periodsOf } from './cluster/index.ts'
+import { Authentication, RequestRates } from './auth/index.ts'
+import { type ClusterCount, periodsOf, slotKey } from './cluster/index.ts'
 import { type Config, withPort } from './config/index.ts'
-import { openEngines } from './engines/index.ts'
-import { createLogger, createMetrics, type Logger, type Metrics } from './observability/index.ts'
-import { leaseModuleOf, openStore } from './store/index.ts'
+import { lanes } from './domain/index.ts'
+import { type Engines, openEngines } from './engines/index.ts'
+import {
+  type AuditLog,
+  createLogger,
+  createMetrics,
+  type LevelledLogger,
+  type LogContext,
+  LogLevelControl,
+  type Metrics,
+  openAuditLog,
+} from './observability/index.ts'
+import { leaseModuleOf, openStore, type Store } from './store/index.ts'
+import { NodeTls } from './tls/index.ts'
 
 export interface NodeDependencies {
   readonly clock?: Clock
   readonly random?: Random
-  readonly logger?: Logger
+  readonly logger?: LevelledLogger
   /** It cannot go on: another live process took its name. Ends the process unless given. */
   readonly onFatal?: (error: Error) => void
 }
@@ -28,6 +40,8 @@ export interface RunningNode {
   readonly nodeId: string
   /** Resolves when the node has left, whoever asked for it. */
   readonly left: Promise<void>
+  /** Files that others move away or change are opened anew, certificates included: what SIGHUP asks for. */
+  reopenFiles(): void
   /** Drains and leaves; resolves when the last request has its answer and everything is closed. Safe twice. */
   stop(): Promise<void>
 }
@@ -54,10 +68,15 @@ class Node implements RunningNode {
   readonly nodeId: string
   readonly left: Promise<void>
   readonly #config: Config
-  readonly #logger: Logger
+  readonly #logger: LevelledLogger
+  readonly #logLevel: LogLevelControl
   readonly #metrics: Metrics
   readonly #assembly: Assembly
   readonly #api: ApiServer
+  readonly #authentication: Authentication
+  readonly #audit: AuditLog | null
+  readonly #tls: NodeTls
+  readonly #clock: Clock
   readonly #left = deferred()
   #stopping: Promise<void> | null = null
 
@@ -65,36 +84,70 @@ class Node implements RunningNode {
     const { clock = systemClock, random = systemRandom } = dependencies
     const { node, store: storeConfig } = config
     this.#config = config
+    this.#clock = clock
+    this.#tls = new NodeTls(config)
     this.url = node.advertiseUrl
     this.nodeId = node.id
     this.left = this.#left.promise
-    this.#logger = dependencies.logger ?? createLogger({ level: config.log.level, context: { node: node.id } })
+    this.#logger =
+      dependencies.logger ??
+      createLogger({ level: config.log.level, context: { node: node.id }, facts: () => this.#facts() })
+    this.#logLevel = new LogLevelControl(this.#logger, config.log.level, clock)
     this.#metrics = createMetrics()
     const logger = this.#logger
     const { url, connectionsMax, retryMs } = storeConfig
-    const store = openStore({ url, connectionsMax, retryMs, clock, random, logger: logger.child({ part: 'store' }) })
+    const storeTls = { mode: storeConfig.tls.mode, credentials: this.#tls.towardsStore }
+    const storeLogger = logger.child({ part: 'store' })
+    const store = openStore({ url, tls: storeTls, connectionsMax, retryMs, clock, random, logger: storeLogger })
     const engines = openEngines(
       { engines: config.engines },
-      { clock, random, logger: logger.child({ part: 'engines' }) },
+      {
+        ...{ clock, random, logger: logger.child({ part: 'engines' }) },
+        onProcessDeath: engine => this.#metrics.engineProcessDeaths.inc({ engine }),
+      },
     )
+    this.#audit = config.audit.file === undefined ? null : openAuditLog(config.audit.file, node.id, () => clock.now())
+    const { rates } = store
+    this.#authentication = new Authentication({
+      auth: config.auth,
+      rates,
+      clock,
+      random,
+      log: logger.child({ part: 'auth' }),
+    })
+    const { requestsPerUser: perUser, requestsPerAddress: perAddress } = config.limits
+    const requestRates = new RequestRates({ rates, clock, perUser, perAddress })
     this.#assembly = new Assembly({
+      ...(this.#audit ? { audit: this.#audit } : {}),
+      ...(requestRates.limitsUsers ? { admit: (user: string) => requestRates.ofUser(user) } : {}),
       config,
       softwareVersion: softwareVersion(),
       clock,
       random,
       logger,
+      logLevel: this.#logLevel,
       store,
       engines,
       cluster: {
-        lease: leaseModuleOf({ url, attemptMs: periodsOf(config.cluster).attemptMs }),
+        lease: leaseModuleOf({ url, tls: storeConfig.tls, attemptMs: periodsOf(config.cluster).attemptMs }),
+        credentials: this.#tls.towardsPeers,
         count: name => countInto(this.#metrics, name),
+        onRecovered: ({ cause, queries, seconds }) => {
+          this.#metrics.takeovers.inc({ cause })
+          this.#metrics.takeoverQueries.inc({ cause }, queries)
+          if (seconds !== null) this.#metrics.takeoverSeconds.observe({ cause }, seconds)
+        },
       },
       onCommitted: steps => {
         for (const { event, snapshot } of steps) {
-          this.#metrics.transitions.inc({ machine: 'query', event })
+          this.#metrics.transitions.inc({ machine: 'query', event: event.type })
           if (snapshot.context.finishedAt !== null)
             this.#metrics.queriesFinished.inc({ outcome: snapshot.value as string })
         }
+      },
+      onBatch: (queries, seconds) => {
+        this.#metrics.journalBatchSize.observe(queries)
+        this.#metrics.journalCommitSeconds.observe(seconds)
       },
       onDrainRequested: () => {
         logger.info({}, 'asked to drain')
@@ -102,25 +155,54 @@ class Node implements RunningNode {
       },
       onFatal: dependencies.onFatal ?? (error => this.#endProcess(error)),
     })
-    const { cluster, gateway } = this.#assembly
+    const { cluster, door } = this.#assembly
+    this.#metrics.onReading(() => readInto(this.#metrics, this.#assembly, store, engines))
     this.#api = new ApiServer({
-      gateway,
+      gateway: door,
+      authenticator: this.#authentication,
+      admitAddress: requestRates.limitsAddresses ? address => requestRates.ofAddress(address) : null,
+      onRefused: ({ user = null, code, origin }) =>
+        this.#audit?.record({ event: 'session.opened', outcome: code, user, ...origin }),
       config,
       logger: logger.child({ part: 'api' }),
       metrics: this.#metrics,
       identity: () => cluster.identity,
+      tls: this.#tls.listener,
       upgrades: { busHandleUpgrade: (request, socket, head) => cluster.handleUpgrade(request, socket, head) },
       clock,
       random,
     })
   }
 
+  /** Of every line of the log. Lines are written before there is a cluster, too. */
+  #facts(): LogContext {
+    if (!this.#assembly) return {}
+    const { identity, watch } = this.#assembly.cluster
+    const term = watch.snapshot.lease?.term
+    return { incarnation: identity.incarnation, ...(term === undefined ? {} : { term }) }
+  }
+
   async start(): Promise<void> {
     const { host, port } = this.#config.node
+    await this.#authentication.start()
     await this.#api.start()
-    this.#logger.info({ host, port, advertised: this.url }, 'listening')
+    await this.#tls.start({
+      clock: this.#clock,
+      log: this.#logger.child({ part: 'tls' }),
+      onListener: () => this.#api.renewCertificates(),
+      onLook: (use, outcome, endsAtMs) => {
+        this.#metrics.certificateReloads.inc({ use, outcome })
+        if (endsAtMs !== null) this.#metrics.certificateExpiry.set({ use }, endsAtMs / 1000)
+      },
+    })
+    this.#logger.info({ host, port, address: this.url }, 'listening')
     await this.#assembly.start()
-    this.#logger.info({ incarnation: this.#assembly.cluster.incarnation(), url: this.url }, 'the node serves')
+    this.#logger.info({ address: this.url }, 'the node serves')
+  }
+
+  reopenFiles(): void {
+    this.#audit?.reopen()
+    this.#tls.look()
   }
 
   stop(): Promise<void> {
@@ -144,7 +226,10 @@ class Node implements RunningNode {
     await this.#assembly.leaveCluster()
     await this.#api.stop()
     await this.#assembly.close()
+    await this.#tls.stop()
     this.#metrics.close()
+    this.#audit?.close()
+    this.#logLevel.stop()
     this.#logger.info({}, 'left')
   }
 
@@ -165,6 +250,28 @@ const counted: Partial<Record<ClusterCount, (metrics: Metrics) => void>> = {
 
 function countInto(metrics: Metrics, name: ClusterCount): void {
   counted[name]?.(metrics)
+}
+
+/** What is not counted as it happens, but read when somebody asks. */
+function readInto(metrics: Metrics, { cluster, host }: Assembly, store: Store, engines: Engines): void {
+  const { members, lease } = cluster.watch.snapshot
+  if (lease) metrics.term.set(lease.term)
+  // Left ones vanish, and with them the series of a state that nobody is in.
+  metrics.members.reset()
+  for (const { state } of members) metrics.members.inc({ state })
+  metrics.peers.set(cluster.peers.length)
+  metrics.storeStatements.reset()
+  metrics.storeStatements.inc(store.statementCount)
+  const inUse = host.lanes.inUse()
+  for (const driver of engines.drivers) {
+    const engine = driver.name
+    metrics.engineHealthy.set({ engine }, driver.healthy() ? 1 : 0)
+    for (const lane of lanes) {
+      metrics.running.set({ engine, lane }, inUse.get(slotKey(engine, lane)) ?? 0)
+      metrics.queued.set({ engine, lane }, host.lanes.waiting(engine, lane))
+      metrics.slots.set({ engine, lane }, cluster.budgetOf(engine, lane))
+    }
+  }
 }
 
 /** The port that `0` becomes is part of the advertised address, so it is chosen before anything is built. */

@@ -130,10 +130,40 @@ engines:
 
 adds the table \`sales\` to those of the default engine.
 
+## Secrets in files
+
+Every key that holds a secret can be given by a file, as Docker and Kubernetes give secrets: by its variable with \`_FILE\` at the end, or in YAML:
+
+\`\`\`sh
+LENS_CLUSTER_SECRET_FILE=/run/secrets/cluster LENS_STORE_URL_FILE=/run/secrets/store-url npx lens serve
+\`\`\`
+
+\`\`\`yaml
+cluster: {secret: {file: /run/secrets/cluster}}
+engines:
+  shop: {driver: mysql, url: 'mysql://lens@db.example/shop', password: {file: /run/secrets/shop}}
+\`\`\`
+
+One line break at its end is left out. A variable and its \`_FILE\` together are a fault, and so is a file that cannot be read; faults name key and file, never
+what is in it. A file that other users may read or change is warned of when a node starts. These keys are secrets: ${secretKeys(
+    root,
+  )
+    .map(key => `\`${key}\``)
+    .join(', ')}.
+
 ## All keys
 ${Object.entries(root.properties ?? {})
   .map(([key, node]) => section(key, node))
   .join('')}`
+}
+
+/** Keys that hold a secret, as paths; the names of maps as `<name>`. */
+function secretKeys(node: SchemaNode, path = ''): string[] {
+  if (node.properties)
+    return Object.entries(node.properties).flatMap(([key, child]) => secretKeys(child, join(path, key)))
+  const map = mapValue(node)
+  if (map) return secretKeys(map, join(path, '<name>'))
+  return node.secret ? [path] : []
 }
 
 function section(key: string, node: SchemaNode): string {

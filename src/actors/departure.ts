@@ -14,6 +14,8 @@ export interface Target {
 
 /** How often members and states are looked at again while something is left. */
 const lookMs = 100
+/** After the grace, a database that is away is waited for as long again, and at least this long. */
+const patienceMsMin = 10_000
 
 export class Departure {
   readonly #environment: ActorEnvironment
@@ -36,11 +38,15 @@ export class Departure {
     return targets.length === 0 ? null : (targets[this.#turn++ % targets.length] as Target)
   }
 
-  /** Resolves when nothing is left here, or when what is left can be given to nobody: its rows wait for who starts next. */
+  /**
+   * Resolves when nothing is left here, or when what is left can be given to nobody: its rows wait for who starts next; or when
+   * the lease has run out and stays so: by then it belongs to whoever the database lets take it over.
+   */
   async handOver(targets: () => readonly Target[], graceMs: number): Promise<void> {
-    const { clock } = this.#environment
+    const { clock, membership, logger } = this.#environment
     this.#targets = targets
     const stopAt = clock.monotonic() + graceMs
+    const giveUpAt = stopAt + Math.max(graceMs, patienceMsMin)
     let stopping = false
     for (;;) {
       stopping ||= clock.monotonic() >= stopAt
@@ -50,6 +56,13 @@ export class Departure {
       for (const live of this.#lives()) this.#giveAway(live, modesKnown)
       const left = this.#lives()
       if (left.length === 0) return
+      if (clock.monotonic() >= giveUpAt && !membership.leaseValid()) {
+        logger.warn(
+          { queries: left.length },
+          'the database does not answer: what is left here is for others to take over',
+        )
+        return
+      }
       if (targets().length === 0 && left.every(live => live.status === 'QUEUED' && !live.hasSteps)) return
       const look = deferred()
       const cancel = clock.after(

@@ -1,8 +1,8 @@
 /** What the actors of a node are given: services and facts, all of them arguments. */
 
 import type { Clock, Random } from '../async/index.ts'
-import type { FailurePolicy, Progress, QueryEventType, StoredSnapshot } from '../domain/index.ts'
-import type { Engines } from '../engines/index.ts'
+import type { FailurePolicy, Progress, QueryEvent, StoredSnapshot } from '../domain/index.ts'
+import type { Engines, SessionChange } from '../engines/index.ts'
 import type { Logger } from '../observability/index.ts'
 import type { PageStore, QueryLimits, QuerySpecificationRow, Store } from '../store/index.ts'
 
@@ -39,7 +39,7 @@ export interface Membership {
 
 /** One committed step, as the journal reports it: enough to build the view that belongs to the version. */
 export interface CommittedStep {
-  readonly event: QueryEventType
+  readonly event: QueryEvent
   readonly specification: QuerySpecificationRow
   readonly epoch: number
   readonly snapshot: StoredSnapshot
@@ -48,6 +48,8 @@ export interface CommittedStep {
 export interface ActorEvents {
   /** After a commit: its steps in order, and never before. */
   committed(steps: readonly CommittedStep[]): void
+  /** The store answered a commit of the journal: how many queries' steps were in it, and how long it took. */
+  batched?(queries: number, seconds: number): void
   /** Actors were brought to life from their rows: what they are now was made durable by whoever gave them to this node. */
   revived(states: readonly Omit<CommittedStep, 'event'>[]): void
   progressed(specification: QuerySpecificationRow, progress: Progress): void
@@ -65,6 +67,8 @@ export interface ActorEnvironment {
   readonly membership: Membership
   readonly settings: ActorSettings
   readonly events: ActorEvents
+  /** What a statement made of its session. Safe twice; nothing happens where the session is closed. */
+  changeSession(sessionId: string, change: SessionChange): Promise<void>
 }
 
 export function isoNow(environment: ActorEnvironment): string {

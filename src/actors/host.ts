@@ -2,22 +2,18 @@
  * The actors alive on this node: one for every unfinished query that it owns. Submits, rehydrates, hands over, abandons.
  * What is alive here is compared with the rows that this incarnation owns by `look`, on every hint and once per lease.
  */
+
 import { Batcher } from '../async/index.ts'
-import {
-  checkSnapshot,
-  holdsSlot,
-  LensError,
-  type QueryMachine,
-  type StoredSnapshot,
-  statusOf,
-} from '../domain/index.ts'
-import type { NewQuery, OwnedQuery, QueryRow, QuerySpecificationRow, SubmitAnswer } from '../store/index.ts'
+import { holdsSlot, LensError, type QueryMachine, type StoredSnapshot } from '../domain/index.ts'
+import { aboutQuery } from '../observability/index.ts'
+import type { NewQuery, OwnedQuery, QuerySpecificationRow, SubmitAnswer } from '../store/index.ts'
 import { Departure, type Target } from './departure.ts'
 import { bindEffects } from './effects/index.ts'
-import type { ActorEnvironment, CommittedStep } from './environment.ts'
+import type { ActorEnvironment } from './environment.ts'
 import { Journal, type Refusal } from './journal.ts'
 import { Lanes } from './lanes.ts'
 import { type Flight, LiveQuery } from './live-query.ts'
+import { Rehydration } from './rehydration.ts'
 import { Restoration } from './restoration.ts'
 
 /** `live` null: the row goes to another member. */
@@ -35,7 +31,6 @@ interface Submitted {
 const targetsTriedMax = 3
 const submissionsInOneCommitMax = 64
 const submissionFlightsMax = 4
-const rehydratedAtOnceMax = 200
 /** After the limit of running queries of a user was met: when to try again, unless one of theirs ends here before. */
 const limitRetryMs = 200
 
@@ -47,9 +42,8 @@ export class QueryHost {
   readonly #lives = new Map<string, LiveQuery>()
   readonly #departure: Departure
   readonly #restoration: Restoration
+  readonly #rehydration: Rehydration
   readonly #submissions: Batcher<Submission, SubmitAnswer>
-  /** Restorations that failed for a passing reason, by handle. */
-  readonly #unreadable = new Set<string>()
   #looking: Promise<void> | null = null
   #lookAgain = false
 
@@ -69,11 +63,14 @@ export class QueryHost {
       landed: (live, flight) => this.#landed(live, flight),
       refused: (live, refusal) => this.#refused(live, refusal),
     })
+    this.#rehydration = new Rehydration({
+      ...{ environment, machine: this.#machine, lanes: this.lanes, lives: this.#lives, restoration: this.#restoration },
+      ready: this.#journal.add,
+      drop: live => this.#drop(live),
+    })
     this.#submissions = new Batcher({
+      ...{ clock: environment.clock, flightsMax: submissionFlightsMax, sizeMax: submissionsInOneCommitMax },
       run: batch => this.#submitBatch(batch),
-      clock: environment.clock,
-      flightsMax: submissionFlightsMax,
-      sizeMax: submissionsInOneCommitMax,
     })
   }
 
@@ -113,15 +110,12 @@ export class QueryHost {
     const live = LiveQuery.submitted(this.#environment, this.#machine, specification, this.#journal.add)
     this.#lives.set(live.handle, live)
     live.start()
-    live.send({ type: 'SUBMITTED', node: target.node })
+    // Of the instant that its row says, which lists choose by.
+    live.send({ type: 'SUBMITTED', node: target.node }, specification.submittedAt)
     const { transition, snapshot } = live.submission()
     const query: NewQuery = {
-      specification,
+      ...{ specification, snapshot, requestHash, ownerIncarnation: target.incarnation, ownerNode: target.node },
       transition: { ...transition, node: membership.nodeId },
-      snapshot,
-      ownerIncarnation: target.incarnation,
-      ownerNode: target.node,
-      requestHash,
     }
     try {
       const answer = await this.#submissions.add({
@@ -131,7 +125,7 @@ export class QueryHost {
       if (answer.kind !== 'accepted') this.#drop(live)
       else if (target.incarnation !== membership.incarnation()) {
         this.#drop(live)
-        this.#environment.events.committed([{ specification, event: 'SUBMITTED', epoch: 1, snapshot }])
+        this.#environment.events.committed([{ specification, event: transition.event, epoch: 1, snapshot }])
         this.#environment.events.handedOver([
           { handle: live.handle, user: specification.user, toIncarnation: target.incarnation, toNode: target.node },
         ])
@@ -199,13 +193,13 @@ export class QueryHost {
         void this.look()
         return
       case 'fenced':
-        logger.warn({ handle: live.handle, epoch: live.epoch }, 'a write was refused: the query is owned elsewhere')
+        logger.warn(aboutQuery(live), 'a write was refused: the query is owned elsewhere')
         this.#environment.membership.doubt()
         this.#drop(live)
         return
       case 'unwritable':
         this.#drop(live)
-        this.#unreadable.add(live.handle)
+        this.#rehydration.leave(live.handle)
         void this.#restoration.failUnwritable(live.handle)
         return
     }
@@ -227,7 +221,7 @@ export class QueryHost {
     const endsWithNode = engines.choose(live.context.engine)?.capabilities.endsWithNode ?? true
     live.run
       ?.then(run => (endsWithNode ? run.cancel() : run.detach()))
-      .catch(error => logger.debug({ err: error, handle: live.handle }, 'letting go of a run failed'))
+      .catch(error => logger.debug({ err: error, ...aboutQuery(live) }, 'letting go of a run failed'))
   }
 
   // ------------------------------------------------------------ cancel
@@ -244,8 +238,12 @@ export class QueryHost {
 
   // ------------------------------------------------------------ looking at what is owned
 
-  /** Compares the rows that this incarnation owns with its actors; rehydrates what is missing, delivers cancels. */
-  look(): Promise<void> {
+  /**
+   * Compares the rows that this incarnation owns with its actors; rehydrates what is missing, delivers cancels. With `handles`
+   * rehydrates what is missing of them, and reads nothing else: whoever was given two hundred queries reads not all the others.
+   */
+  look(handles?: readonly string[]): Promise<void> {
+    if (handles) return this.#rehydration.missing(handles, this.#environment.membership.incarnation())
     if (this.#looking) {
       this.#lookAgain = true
       return this.#looking
@@ -286,49 +284,8 @@ export class QueryHost {
       if (!live || live.epoch !== epoch || live.flying || live.hasSteps) continue
       if (!row || row.epoch !== epoch) this.#drop(live)
     }
-    const missing = [...owned.values()].filter(row => !this.#lives.has(row.handle) && !this.#unreadable.has(row.handle))
-    for (let index = 0; index < missing.length; index += rehydratedAtOnceMax)
-      await this.#rehydrate(
-        missing.slice(index, index + rehydratedAtOnceMax).map(row => row.handle),
-        incarnation,
-      )
+    await this.#rehydration.missing([...owned.keys()], incarnation)
     this.cancel([...owned.values()].filter(row => row.cancelRequested).map(row => row.handle))
-  }
-
-  async #rehydrate(handles: readonly string[], incarnation: string): Promise<void> {
-    const { store, membership, logger, events } = this.#environment
-    const revived: Omit<CommittedStep, 'event'>[] = []
-    for (const row of await store.queries.read(handles)) {
-      if (row.finished || row.ownerIncarnation !== incarnation || incarnation !== membership.incarnation()) continue
-      if (this.#lives.has(row.handle)) continue
-      const check = checkSnapshot(row.snapshot)
-      if (!check.ok && check.tooNew) {
-        logger.warn({ handle: row.handle, reason: check.reason }, 'a query is left for a newer node')
-        this.#unreadable.add(row.handle)
-        continue
-      }
-      const reason = check.ok ? this.#revive(row, check.snapshot) : check.reason
-      if (reason !== null) await this.#restoration.fail(row, reason)
-      else if (check.ok) revived.push({ specification: row, epoch: row.epoch, snapshot: check.snapshot })
-    }
-    // The leader that claimed them made no frames: it knows rows. Without these every subscriber would have to ask for each.
-    if (revived.length > 0) events.revived(revived)
-  }
-
-  /** Gives the reason when the snapshot cannot be lived in. */
-  #revive(row: QueryRow, snapshot: StoredSnapshot): string | null {
-    const { context } = snapshot
-    if (context.version !== row.version || context.owner.epoch !== row.epoch || statusOf(snapshot.value) !== row.status)
-      return `the snapshot (${statusOf(snapshot.value)}, version ${context.version}, epoch ${context.owner.epoch}) does not belong to its row (${row.status}, version ${row.version}, epoch ${row.epoch})`
-    const live = LiveQuery.rehydrated(this.#environment, this.#machine, row, snapshot, this.#journal.add)
-    this.#lives.set(live.handle, live)
-    try {
-      live.start()
-      return null
-    } catch (error) {
-      this.#drop(live)
-      return error instanceof Error ? error.message : String(error)
-    }
   }
 
   // ------------------------------------------------------------ leaving
@@ -345,7 +302,7 @@ export class QueryHost {
       this.#drop(live)
       if (run && !driver?.capabilities.reattach) void run.then(r => r.cancel()).catch(() => {})
     }
-    this.#unreadable.clear()
+    this.#rehydration.reset()
     await Promise.allSettled(runs)
   }
 
@@ -361,10 +318,11 @@ export class QueryHost {
 
   // ------------------------------------------------------------ facts
 
+  /** Asked with every heartbeat: counted by slots, since there may be very many actors. */
   load(): { running: number; queued: number; slots: ReadonlyMap<string, number> } {
-    let running = 0
-    for (const live of this.#lives.values()) if (holdsSlot(live.status)) running++
-    return { running, queued: this.#lives.size - running, slots: this.lanes.inUse() }
+    const slots = this.lanes.inUse()
+    const running = [...slots.values()].reduce((sum, inUse) => sum + inUse, 0)
+    return { running, queued: Math.max(0, this.#lives.size - running), slots }
   }
 
   /** Budgets changed, or the node may launch again. */

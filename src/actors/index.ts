@@ -3,4 +3,5 @@ export type { ActorEnvironment, ActorEvents, ActorSettings, CommittedStep, Membe
 export { QueryHost } from './host.ts'
 export { laneKey } from './lanes.ts'
 export { DetachedError, type LiveQuery } from './live-query.ts'
-export { SessionHost, type SessionHostOptions } from './session-host.ts'
+export { OwedEnds } from './owed-ends.ts'
+export { SessionHost, type SessionHostListener, type SessionHostOptions } from './session-host.ts'

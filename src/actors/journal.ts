@@ -9,8 +9,10 @@
  * A query is in one flight at a time, so its versions are committed in order; a flight is repeated as it was, so that a
  * commit whose answer was lost is recognised by the ids of its transitions.
  */
+
 import { type Backoff, backoffDelayMs } from '../async/index.ts'
 import { LensError } from '../domain/index.ts'
+import { aboutQuery } from '../observability/index.ts'
 import type { StepAnswer } from '../store/index.ts'
 import type { ActorEnvironment, CommittedStep } from './environment.ts'
 import type { Flight, LiveQuery } from './live-query.ts'
@@ -99,15 +101,17 @@ export class Journal {
 
   /** Null: it left this node meanwhile, or the journal was stopped. */
   async #commit(passengers: readonly [LiveQuery, Flight][]): Promise<(StepAnswer | Refusal | null)[]> {
-    const { store, settings, clock, random, logger } = this.#environment
+    const { store, settings, clock, random, logger, events } = this.#environment
     for (let attempt = 0; ; attempt++) {
       const aboard = passengers.filter(([live]) => !live.detached)
       if (this.#stopped || aboard.length === 0) return passengers.map(() => null)
+      const startedMs = clock.monotonic()
       try {
         const answers = await store.queries.commit(
           aboard.map(([, { group }]) => group),
           settings.limits,
         )
+        events.batched?.(aboard.length, (clock.monotonic() - startedMs) / 1000)
         const answerOf = new Map(aboard.map(([live], index) => [live, answers[index] as StepAnswer]))
         return passengers.map(([live]) => answerOf.get(live) ?? null)
       } catch (error) {
@@ -117,10 +121,8 @@ export class Journal {
             return (await Promise.all(passengers.map(passenger => this.#commit([passenger])))).map(
               ([answer]) => answer ?? null,
             )
-          logger.error(
-            { err: error, handle: passengers[0]?.[0].handle },
-            'journal: the store refuses the steps of a query',
-          )
+          for (const [live] of passengers)
+            logger.error({ err: error, ...aboutQuery(live) }, 'journal: the store refuses the steps of a query')
           return [{ kind: 'unwritable' }]
         }
         // Nobody has been told anything yet: the same steps again, for as long as this node owns them.

@@ -97,6 +97,7 @@ export class Lanes {
   readonly #queues = new Map<string, { engine: string; lane: SlotLane; queue: LaneQueue }>()
   #positions: Map<string, number> | null = null
   #open = false
+  #holds = 0
 
   constructor(budget: (engine: string, lane: SlotLane) => number) {
     this.#budget = budget
@@ -125,6 +126,18 @@ export class Lanes {
     for (const entry of this.#queues.values()) this.#serve(entry)
   }
 
+  /** Nobody is served until the answer was called as often as this; safe twice. */
+  hold(): () => void {
+    this.#holds++
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      this.#holds--
+      this.serve()
+    }
+  }
+
   /** 1 = the next to be served on this node; null when it does not wait. */
   positionOf(handle: string): number | null {
     if (!this.#positions) {
@@ -146,6 +159,13 @@ export class Lanes {
     return this.#queues.get(laneKey(engine, lane))?.queue.length ?? 0
   }
 
+  /** What the slots of a lane would hold with one more, as a multiple of them: 1 is just full. Infinite where there are none. */
+  fullness(engine: string, lane: SlotLane): number {
+    const { inUse = 0, length = 0 } = this.#queues.get(laneKey(engine, lane))?.queue ?? {}
+    const slots = this.#budget(engine, lane)
+    return slots > 0 ? (inUse + length + 1) / slots : Number.POSITIVE_INFINITY
+  }
+
   #entry(engine: string, lane: SlotLane) {
     const key = laneKey(engine, lane)
     let entry = this.#queues.get(key)
@@ -157,7 +177,7 @@ export class Lanes {
   }
 
   #serve(entry: { engine: string; lane: SlotLane; queue: LaneQueue }): void {
-    while (this.#open && entry.queue.inUse < this.#budget(entry.engine, entry.lane)) {
+    while (this.#open && this.#holds === 0 && entry.queue.inUse < this.#budget(entry.engine, entry.lane)) {
       const waiting = entry.queue.next()
       if (!waiting) return
       this.#positions = null

@@ -24,7 +24,7 @@ import {
   statusOf,
 } from '../domain/index.ts'
 import type { Run } from '../engines/index.ts'
-import type { NewPage, QueryRow, QuerySpecificationRow, StepGroup, TransitionRecord } from '../store/index.ts'
+import type { NewPage, OwedEnd, QueryRow, QuerySpecificationRow, StepGroup, TransitionRecord } from '../store/index.ts'
 import { type ActorEnvironment, type CommittedStep, isoNow } from './environment.ts'
 import type { Slot } from './lanes.ts'
 
@@ -46,6 +46,7 @@ export class DetachedError extends Error {
 interface Step {
   readonly record: TransitionRecord
   readonly snapshot: StoredSnapshot
+  readonly owedEnds: readonly OwedEnd[]
 }
 
 /** A group on its way to the database. */
@@ -73,6 +74,8 @@ export class LiveQuery {
   progress: Progress = { fraction: null, message: '' }
   /** The last page of a small result: travels with the finishing step. */
   lastPage: NewPage | null = null
+  /** Runs given up while their engine could not confirm the end: durable with the step that ends their attempt. */
+  readonly owedEnds: OwedEnd[] = []
   /** What this attempt stored, once its rows have ended. */
   storedResult: StoredRows | null = null
   /** The user ran as many as allowed when it was to be launched: not before this time of the monotonic clock. */
@@ -173,6 +176,9 @@ export class LiveQuery {
     if (status === 'error') throw error instanceof Error ? error : new Error(String(error))
   }
 
+  get sessionId(): string {
+    return this.specification.sessionId
+  }
   get epoch(): number {
     return this.#epoch
   }
@@ -202,10 +208,10 @@ export class LiveQuery {
    * True when the state accepted the event: then it is a step on its way to the database. Nothing follows a hand-over: what an
    * effect still has to say when the query was given away is said by its next owner's.
    */
-  send(event: UndatedEvent): boolean {
+  send(event: UndatedEvent, at = isoNow(this.#environment)): boolean {
     if (this.#detached || this.#newOwner) return false
     const from = this.#actor.getSnapshot()
-    const dated = { ...event, at: isoNow(this.#environment) } as QueryEvent
+    const dated = { ...event, at } as QueryEvent
     this.#actor.send(dated)
     const to = this.#actor.getSnapshot()
     if (to.context.version === from.context.version) return false
@@ -222,6 +228,7 @@ export class LiveQuery {
         to: statusOf(to.value),
       },
       snapshot: { machineVersion: queryMachineVersion, value: to.value, context: to.context },
+      owedEnds: endsAttempt(dated) ? this.owedEnds.splice(0) : [],
     })
     if (this.#committed !== null && !this.#flying) this.#ready(this)
     return true
@@ -252,7 +259,7 @@ export class LiveQuery {
     if (this.#steps.length > 0) this.#ready(this)
     return {
       specification: this.specification,
-      event: step.record.event.type,
+      event: step.record.event,
       epoch: this.#epoch,
       snapshot: step.snapshot,
     }
@@ -267,6 +274,7 @@ export class LiveQuery {
     this.#flying = true
     const status = statusOf(last.snapshot.value)
     const finishes = isFinished(status)
+    const owedEnds = steps.flatMap(step => step.owedEnds)
     return {
       steps,
       group: {
@@ -280,6 +288,7 @@ export class LiveQuery {
         outcome: outcomeOf(status, last.snapshot.context),
         launches: steps.some(step => step.record.event.type === 'LAUNCHED'),
         finishes,
+        ...(owedEnds.length > 0 ? { owedEnds } : {}),
         ...(finishes && status === 'SUCCESSFUL' && this.lastPage ? { page: this.lastPage } : {}),
         ...(last.record.event.type === 'HANDED_OVER' && this.#newOwner ? { newOwner: this.#newOwner } : {}),
       },
@@ -292,7 +301,7 @@ export class LiveQuery {
     this.#commit(flight.group.snapshot)
     return flight.steps.map(({ record, snapshot }) => ({
       specification: this.specification,
-      event: record.event.type,
+      event: record.event,
       epoch: record.epoch,
       snapshot,
     }))
@@ -348,4 +357,9 @@ export class LiveQuery {
       done.reject(new DetachedError())
     }
   }
+}
+
+/** Nothing of its run is wanted any more. */
+function endsAttempt({ type }: QueryEvent): boolean {
+  return type === 'ATTEMPT_FAILED' || type === 'STOPPED'
 }

@@ -2,7 +2,9 @@
  * What becomes of a row that no actor can live on: it is failed with its reason, by two steps of their own, and harms
  * nothing else.
  */
+
 import {
+  holdsSlot,
   type QueryContext,
   type QueryEvent,
   type QueryInput,
@@ -11,7 +13,8 @@ import {
   replay,
   type StoredSnapshot,
 } from '../domain/index.ts'
-import type { QueryRow } from '../store/index.ts'
+import { aboutQuery } from '../observability/index.ts'
+import type { OwedEnd, QueryRow } from '../store/index.ts'
 import { type ActorEnvironment, isoNow } from './environment.ts'
 
 export class Restoration {
@@ -36,7 +39,7 @@ export class Restoration {
   async fail(row: QueryRow, reason: string): Promise<void> {
     const { store, settings, membership, random, logger, events } = this.#environment
     const { handle, epoch, status } = row
-    logger.error({ handle, reason }, 'a query cannot be restored')
+    logger.error({ ...aboutQuery(row), reason }, 'a query cannot be restored')
     const at = isoNow(this.#environment)
     const node = membership.nodeId
     const message = `Its state could not be restored: ${reason}.`
@@ -64,6 +67,7 @@ export class Restoration {
       retryAt: null,
       at,
     } as const
+    const gaveUp = { type: 'GAVE_UP', at } as const
     const [answer] = await store.queries.commit(
       [
         {
@@ -73,21 +77,22 @@ export class Restoration {
           epoch,
           transitions: [
             record(attemptFailed, failing.version, status, 'FAILING'),
-            record({ type: 'GAVE_UP', at }, failed.version, 'FAILING', 'FAILED'),
+            record(gaveUp, failed.version, 'FAILING', 'FAILED'),
           ],
           snapshot,
           status: 'FAILED',
           outcome: 'FAILED',
           launches: false,
           finishes: true,
+          owedEnds: owedEndsOf(row),
         },
       ],
       settings.limits,
     )
     if (answer?.kind !== 'committed') return
     events.committed([
-      { specification: row, event: 'ATTEMPT_FAILED', epoch, snapshot: snapshotOf('FAILING', failing) },
-      { specification: row, event: 'GAVE_UP', epoch, snapshot },
+      { specification: row, event: attemptFailed, epoch, snapshot: snapshotOf('FAILING', failing) },
+      { specification: row, event: gaveUp, epoch, snapshot },
     ])
   }
 }
@@ -103,4 +108,12 @@ function contextOf(row: QueryRow): QueryContext {
     attempt: row.attempt,
     version: row.version,
   }
+}
+
+/** Its engine may still run it, and nobody follows it any more. */
+function owedEndsOf({ status, attempt, engine, snapshot }: QueryRow): readonly OwedEnd[] {
+  const context = (snapshot as Partial<StoredSnapshot> | null)?.context as Partial<QueryContext> | undefined
+  const engineHandle = context?.engineHandle
+  if (!holdsSlot(status) || engine === null || typeof engineHandle !== 'object' || engineHandle === null) return []
+  return [{ attempt, engine, engineHandle }]
 }

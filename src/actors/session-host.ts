@@ -11,12 +11,23 @@
 import { type Actor, createActor, transition } from 'xstate'
 import type { Clock, Random } from '../async/index.ts'
 import { LensError, type SessionEvent, type SessionStatus, sessionMachine } from '../domain/index.ts'
+import type { SessionChange } from '../engines/index.ts'
 import type { SessionCheck, SessionRow, SessionStore } from '../store/index.ts'
 
 interface LiveSession {
   readonly actor: Actor<typeof sessionMachine>
   readonly row: SessionRow
   usedAt: number
+}
+
+/** What becomes of the sessions in use here. */
+export interface SessionHostListener {
+  /** It lives here: opened here, or read from its row, also anew because another node has moved it. */
+  lives(row: SessionRow): void
+  /** A step that this node committed; what it made of the session. One that is not OPEN any more has left. */
+  moved(row: SessionRow, event: SessionEvent): void
+  /** It has left without a step of this node: closed or expired elsewhere, or not used here for long. */
+  left(row: SessionRow): void
 }
 
 export interface SessionHostOptions {
@@ -33,6 +44,7 @@ const moveAttemptsMax = 20
 export class SessionHost {
   readonly #options: SessionHostOptions
   readonly #lives = new Map<string, LiveSession>()
+  #listener: SessionHostListener | null = null
 
   constructor(options: SessionHostOptions) {
     this.#options = options
@@ -40,6 +52,15 @@ export class SessionHost {
 
   get size(): number {
     return this.#lives.size
+  }
+
+  /** One listens at a time. */
+  listen(listener: SessionHostListener): void {
+    this.#listener = listener
+  }
+
+  rows(): SessionRow[] {
+    return [...this.#lives.values()].map(({ row }) => row)
   }
 
   has(id: string): boolean {
@@ -53,7 +74,14 @@ export class SessionHost {
 
   /** A session that was just opened here, or read from its row. */
   adopt(row: SessionRow): LiveSession {
-    this.drop(row.id)
+    const before = this.#lives.get(row.id)?.row
+    const live = this.#build(row)
+    if (before?.version !== row.version) this.#listener?.lives(row)
+    return live
+  }
+
+  #build(row: SessionRow): LiveSession {
+    this.#remove(row.id)
     const actor = createActor(sessionMachine, {
       input: { id: row.id, user: row.user },
       snapshot: sessionMachine.resolveState({
@@ -74,8 +102,15 @@ export class SessionHost {
   }
 
   drop(id: string): void {
-    this.#lives.get(id)?.actor.stop()
+    const live = this.#remove(id)
+    if (live) this.#listener?.left(live.row)
+  }
+
+  #remove(id: string): LiveSession | undefined {
+    const live = this.#lives.get(id)
+    live?.actor.stop()
     this.#lives.delete(id)
+    return live
   }
 
   /** What memory may hold after the database said this of the session: the table above. */
@@ -112,12 +147,28 @@ export class SessionHost {
       const moved: SessionRow = { ...row, database, properties, status, version }
       if (status === 'OPEN') {
         live.actor.send(event)
-        this.adopt(moved)
-      } else this.drop(id)
+        this.#build(moved)
+      } else this.#remove(id)
+      this.#listener?.moved(moved, event)
       return moved
     }
     this.drop(id)
     throw new LensError('SESSION_INVALID', 'The session is unknown, closed or expired.')
+  }
+
+  /** By a statement that ran in it, `at` ISO 8601. Safe twice; nothing happens where the session is closed. */
+  async change(id: string, { database, properties }: SessionChange, at: string): Promise<void> {
+    const row = await this.#options.sessions.read(id)
+    if (row?.status !== 'OPEN') return
+    const isSame =
+      (database === undefined || database === row.database) &&
+      Object.entries(properties).every(([name, value]) => (row.properties[name] ?? null) === value)
+    if (isSame) return
+    try {
+      await this.move(id, { type: 'CHANGED', at, properties, ...(database === undefined ? {} : { database }) })
+    } catch (error) {
+      if (!(error instanceof LensError) || error.code !== 'SESSION_INVALID') throw error
+    }
   }
 
   /** Lets go of what was not used here lately. */

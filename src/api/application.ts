@@ -2,34 +2,47 @@
  * The Fastify application: the server below it, what happens around every request, and the routes hung into it. It is
  * never closed by `fastify.close()`, which would answer 503 to whoever still comes; see `connections.ts`.
  */
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { LensError } from '../domain/index.ts'
+import { aboutRequest } from './access.ts'
 import { headerBytesMax, headersMs, keepAliveMs, pathParameterCharactersMax } from './bounds.ts'
+import { certificateRefusal } from './certificates.ts'
+import { consoleRoutes } from './console.ts'
 import type { ApiContext, Application } from './context.ts'
 import { ClientLeft } from './departure.ts'
 import { healthRoutes } from './health.ts'
 import { parseJsonBody } from './json-body.ts'
+import { prefix as lensPrefix, lensRefusals, lensRoutes } from './lens/index.ts'
+import type { MemberOrigins } from './member-origins.ts'
 import { describeApi } from './openapi.ts'
 import type { Origins } from './origins.ts'
 import { asLensError, invalid, problemHeaders, problemOf } from './problem.ts'
 import { readQueryText } from './query-text.ts'
 import { rawProblem } from './raw-problem.ts'
 import { RoutesByPath } from './routes-by-path.ts'
+import { authRoutes } from './v1/auth.ts'
 import { clusterRoutes } from './v1/cluster.ts'
+import { logLevelRoutes } from './v1/log-level.ts'
+import { machineRoutes } from './v1/machines.ts'
 import { preparedQueryRoutes } from './v1/prepared-queries.ts'
 import { queryRoutes } from './v1/queries.ts'
 import { sharedSchemas } from './v1/schemas.ts'
 import { sessionRoutes } from './v1/sessions.ts'
 
-const securityHeaders = {
+const ordinaryHeaders = {
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
 }
+
+/** Browsers that came by TLS once come by nothing else for a year. */
+const secureHeaders = { ...ordinaryHeaders, 'strict-transport-security': 'max-age=31536000' }
 
 /** Whether the node was ready once, and whether it says good-bye. */
 export interface Phase {
@@ -40,20 +53,27 @@ export interface Phase {
   leaving(): boolean
 }
 
-export async function buildApplication(context: ApiContext, origins: Origins, phase: Phase): Promise<Application> {
-  const { config, logger, metrics, identity, random } = context
+export async function buildApplication(
+  context: ApiContext,
+  origins: Origins,
+  phase: Phase,
+  members: Pick<MemberOrigins, 'all'> = { all: () => [] },
+): Promise<Application> {
+  const { config, logger, metrics, identity, random, tls } = context
   const { limits } = config
+  const securityHeaders = tls ? secureHeaders : ordinaryHeaders
 
   const app: Application = Fastify({
-    serverFactory: handler => buildServer(handler as RequestListener, limits),
+    serverFactory: handler => buildServer(handler as RequestListener, limits, tls),
     clientErrorHandler: (error, socket) => refuseRaw(error, socket, identity().node, random.uuid()),
-    frameworkErrors: answerError as never,
+    frameworkErrors: answerUnrouted as never,
     logger: false,
     genReqId: request => {
       const given = (request as IncomingMessage).headers['x-request-id']
       return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : random.uuid()
     },
     bodyLimit: limits.bodyBytesMax,
+    trustProxy: config.node.trustedProxies.length > 0 ? [...config.node.trustedProxies] : false,
     exposeHeadRoutes: false,
     // Requests that arrive while the server is asked to stop are answered like all others.
     return503OnClosing: false,
@@ -74,10 +94,9 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
   function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const seen = asLensError(error)
     if (seen.code === 'INTERNAL') {
-      const { method, id } = request
       const left = reply.raw.destroyed || error instanceof ClientLeft
-      if (left) logger.debug({ err: error, requestId: id, method }, 'a client left before its answer')
-      else logger.error({ err: error, requestId: id, method, url: request.routeOptions.url }, 'a request failed')
+      if (left) logger.debug({ err: error, ...aboutRequest(request) }, 'a client left before its answer')
+      else logger.error({ err: error, ...aboutRequest(request) }, 'a request failed')
     }
     const problem = problemOf(seen, identity().node, request.id)
     // Fastify closes under a client that is still sending, who is reset before it reads why. Node discards the rest of the
@@ -86,9 +105,20 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
     // Written whole, so that no serializer of the route is asked for a status it does not know.
     void reply
       .code(problem.status)
-      .headers({ 'x-request-id': request.id, ...securityHeaders, ...problemHeaders(seen) })
+      .headers({
+        'x-request-id': request.id,
+        ...securityHeaders,
+        ...problemHeaders(seen, challengeOf(request, config)),
+      })
       .serializer((text: unknown) => text as string)
       .send(JSON.stringify(problem))
+  }
+
+  /** What reaches no route is answered in the protocol of its path all the same. */
+  function answerUnrouted(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    if (config.lensApi.enabled && request.url.startsWith(`${lensPrefix}/`))
+      lensRefusals(context)(error, request, reply.headers({ 'x-request-id': request.id, ...securityHeaders }))
+    else answerError(error, request, reply)
   }
 
   const routesByPath = new RoutesByPath()
@@ -109,7 +139,9 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
   // What happens around every request is callbacks, not promises: it is a tenth of what a status request costs.
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(securityHeaders).header('x-request-id', request.id)
-    if (request.routeOptions.config.early || phase.starting() === null) done(refusalOf(request))
+    const uncertified = tls && certificateRefusal(tls, request.url, request.raw.socket)
+    if (uncertified) done(uncertified)
+    else if (request.routeOptions.config.early || phase.starting() === null) done(refusalOf(request))
     else
       void phase.untilStarted().then(waitsFor => {
         if (waitsFor === null) done(refusalOf(request))
@@ -117,6 +149,13 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
       })
   })
   app.addHook('onRequest', origins.guard)
+  const { admitAddress } = context
+  if (admitAddress)
+    app.addHook('onRequest', (request, _reply, done) => {
+      const admitted = request.routeOptions.config.early ? null : admitAddress(request.ip)
+      if (admitted) admitted.then(() => done(), done)
+      else done()
+    })
   app.addHook('preValidation', readQueryText)
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (phase.leaving()) reply.header('connection', 'close')
@@ -142,6 +181,11 @@ export async function buildApplication(context: ApiContext, origins: Origins, ph
   queryRoutes(app, context)
   preparedQueryRoutes(app, context)
   clusterRoutes(app, context)
+  logLevelRoutes(app, context)
+  machineRoutes(app, context)
+  authRoutes(app, context)
+  if (config.lensApi.enabled) await lensRoutes(app, context)
+  consoleRoutes(app, members)
   await app.ready()
   return app
 }
@@ -154,23 +198,36 @@ function refusalOf({ headers, raw }: FastifyRequest): LensError | undefined {
   return invalid('header content-encoding: expected none; compressed bodies are not read')
 }
 
-function buildServer(handler: RequestListener, limits: ApiContext['config']['limits']): Server {
-  const server = createServer(
-    {
-      maxHeaderSize: headerBytesMax,
-      headersTimeout: Math.min(headersMs, limits.requestMs),
-      requestTimeout: limits.requestMs,
-      keepAliveTimeout: keepAliveMs,
-      connectionsCheckingInterval: 1000,
-      // Node's own refusal says nothing; ours is below.
-      requireHostHeader: false,
-      keepAlive: true,
-      keepAliveInitialDelay: 30_000,
-      // Offers such as `Upgrade: h2c` are to be ignored: the request is answered as it is.
-      shouldUpgradeCallback: request => request.headers.upgrade?.toLowerCase() === 'websocket',
-    },
-    handler,
-  )
+/** How to sign in, where that is what was wrong. A browser's own dialogue must not come up before the console's. */
+function challengeOf({ routeOptions, headers }: FastifyRequest, { auth }: ApiContext['config']): string | undefined {
+  const asksForPassword = auth.method === 'basic' && routeOptions.config.opensSession === true
+  return asksForPassword && headers['sec-fetch-mode'] === undefined
+    ? 'Basic realm="Lens HA", charset="UTF-8"'
+    : undefined
+}
+
+function buildServer(handler: RequestListener, limits: ApiContext['config']['limits'], tls: ApiContext['tls']): Server {
+  const options: ServerOptions = {
+    maxHeaderSize: headerBytesMax,
+    headersTimeout: Math.min(headersMs, limits.requestMs),
+    requestTimeout: limits.requestMs,
+    keepAliveTimeout: keepAliveMs,
+    connectionsCheckingInterval: 1000,
+    // Node's own refusal says nothing; ours is below.
+    requireHostHeader: false,
+    keepAlive: true,
+    keepAliveInitialDelay: 30_000,
+    // Offers such as `Upgrade: h2c` are to be ignored: the request is answered as it is.
+    shouldUpgradeCallback: request => request.headers.upgrade?.toLowerCase() === 'websocket',
+  }
+  const asked = tls !== null && (tls.clients === 'required' || tls.peers === 'required')
+  const server: Server = tls
+    ? createSecureServer(
+        // What was shown is judged with each request, see `certificates.ts`.
+        { ...options, ...tls.context(), handshakeTimeout: headersMs, requestCert: asked, rejectUnauthorized: false },
+        handler,
+      )
+    : createServer(options, handler)
   server.maxConnections = limits.connectionsMax
   return server
 }
@@ -179,7 +236,9 @@ function buildServer(handler: RequestListener, limits: ApiContext['config']['lim
 function refuseRaw(error: NodeJS.ErrnoException, socket: Duplex, node: string, requestId: string): void {
   // A connection that never said anything is closed without a word; one in the middle of an answer cannot be told.
   const { bytesRead, _httpMessage } = socket as Duplex & { bytesRead?: number; _httpMessage?: { headersSent: boolean } }
-  if (!socket.writable || error.code === 'ECONNRESET' || bytesRead === 0 || _httpMessage?.headersSent) {
+  // Nothing was secured that an answer could be sent through: no TLS, or none that both sides speak.
+  const unsecured = /^ERR_(SSL|TLS)_/.test(error.code ?? '')
+  if (unsecured || !socket.writable || error.code === 'ECONNRESET' || bytesRead === 0 || _httpMessage?.headersSent) {
     socket.destroy()
     return
   }

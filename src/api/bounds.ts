@@ -22,6 +22,8 @@ export const startCheckMs = 10
 export const quietMs = 100
 /** … and whoever goes on connecting for this long does not hear that the node leaves. */
 export const unsoughtMs = 2_000
+/** An inspector is told of so many of the actors that lived before it came, then of the next when these are on their way. */
+export const actorsPresentedAtOnce = 20
 /** A closing WebSocket whose peer does not answer is ended after this long. */
 export const closeGraceMs = 5_000
 /** Above this much unsent data a reader gets no progress frames. */

@@ -10,6 +10,10 @@ import { Server as NetServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Clock, type Deferred, deferred } from '../async/index.ts'
 
+/** A turn of the loop in which hardly anything arrives, and how many are waited for until one is so short. */
+const briefTurnMs = 1
+const turnsMax = 100
+
 export class Connections {
   readonly #server: Server
   readonly #clock: Clock
@@ -40,7 +44,11 @@ export class Connections {
 
   /** Somebody else keeps this socket from now on: the peer bus, whose connections outlive those of clients. */
   release(socket: Duplex): void {
-    this.#sockets.delete(socket as Socket)
+    // Over TLS it is the secured form of the one that was accepted: both have the same other end.
+    const { remoteAddress, remotePort } = socket as Socket
+    for (const own of this.#sockets)
+      if (own === socket || (own.remotePort === remotePort && own.remoteAddress === remoteAddress))
+        this.#sockets.delete(own)
     this.#check()
   }
 
@@ -75,7 +83,12 @@ export class Connections {
       if (leftMs <= 0 || nowMs - beganAtMs >= withinMs) break
       await this.#clock.sleep(leftMs)
     }
-    await afterReading()
+    // On a busy machine a turn may take many milliseconds, and what arrives behind its look for connections would be reset.
+    for (let turn = 0; turn < turnsMax; turn++) {
+      const fromMs = this.#clock.monotonic()
+      await afterReading()
+      if (this.#clock.monotonic() - fromMs < briefTurnMs) return
+    }
   }
 
   /** No new connections; the open ones stay. Safe twice. */

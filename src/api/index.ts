@@ -5,27 +5,39 @@
  *     starting ─▶ listening ─▶ leaving ─▶ listener closed ─▶ stopped
  */
 import type { AddressInfo } from 'node:net'
+import { Server as TlsServer } from 'node:tls'
 import { type Clock, type Random, type Service, systemClock, systemRandom } from '../async/index.ts'
+import { type Authenticator, Believing } from '../auth/index.ts'
 import type { Gateway } from '../gateway/index.ts'
 import type { Logger, Metrics } from '../observability/index.ts'
+import type { ListenerTls } from '../tls/index.ts'
 import { buildApplication } from './application.ts'
 import { quietMs, startCheckMs, startWaitMs, unsoughtMs } from './bounds.ts'
 import { Connections } from './connections.ts'
 import type { ApiConfig, ApiContext, Application, HandleUpgrade, Identity } from './context.ts'
+import { inspectorSockets } from './inspect/index.ts'
+import { MemberOrigins } from './member-origins.ts'
 import { Origins } from './origins.ts'
-import { StreamConnections } from './stream/index.ts'
+import { streamSockets } from './stream/index.ts'
 import { routeUpgrades } from './upgrades.ts'
+import type { WebSockets } from './web-sockets.ts'
 
 export type { ApiConfig, HandleUpgrade, Identity } from './context.ts'
 
 export interface ApiOptions {
   readonly gateway: Gateway
+  /** Everybody is believed unless given. */
+  readonly authenticator?: Authenticator
+  readonly admitAddress?: ApiContext['admitAddress']
+  readonly onRefused?: ApiContext['onRefused']
   readonly config: ApiConfig
   readonly logger: Logger
   readonly metrics: Metrics
   /** Asked for with every use: the incarnation changes with every fencing. */
   readonly identity: () => Identity
   readonly upgrades: { readonly busHandleUpgrade: HandleUpgrade }
+  /** Plain HTTP unless given. */
+  readonly tls?: ListenerTls | null
   readonly clock?: Clock
   readonly random?: Random
 }
@@ -33,7 +45,9 @@ export interface ApiOptions {
 export class ApiServer implements Service {
   readonly #context: ApiContext
   readonly #busHandleUpgrade: HandleUpgrade
-  readonly #stream: StreamConnections
+  readonly #stream: WebSockets
+  readonly #inspect: WebSockets
+  readonly #members: MemberOrigins
   #application: Application | null = null
   #connections: Connections | null = null
   #wasReady = false
@@ -41,10 +55,18 @@ export class ApiServer implements Service {
   #address: AddressInfo | null = null
 
   constructor(options: ApiOptions) {
-    const { upgrades, clock = systemClock, random = systemRandom, ...rest } = options
-    this.#context = { ...rest, clock, random }
+    const { upgrades, tls = null, clock = systemClock, random = systemRandom, ...rest } = options
+    const { authenticator = new Believing(), admitAddress = null, onRefused = () => {} } = options
+    this.#context = { ...rest, tls, authenticator, admitAddress, onRefused, clock, random }
     this.#busHandleUpgrade = upgrades.busHandleUpgrade
-    this.#stream = new StreamConnections(this.#context)
+    this.#stream = streamSockets(this.#context)
+    this.#inspect = inspectorSockets(this.#context)
+    this.#members = new MemberOrigins({
+      otherNodes: () => this.#context.gateway.otherNodes(),
+      onOtherNodes: listener => this.#context.gateway.onOtherNodes(listener),
+      advertiseUrl: rest.config.node.advertiseUrl,
+      clock,
+    })
   }
 
   /** Listens: `/cluster/v1/identity`, health and the bus answer from now on, all else once the gateway was ready. */
@@ -52,12 +74,17 @@ export class ApiServer implements Service {
     if (this.#application) return
     const { config, gateway } = this.#context
     const { host, port } = config.node
-    const origins = new Origins(config)
-    const application = await buildApplication(this.#context, origins, {
-      starting: () => this.#starting(),
-      untilStarted: () => this.#untilStarted(),
-      leaving: () => this.#leaving || !gateway.accepting,
-    })
+    const origins = new Origins(config, this.#members)
+    const application = await buildApplication(
+      this.#context,
+      origins,
+      {
+        starting: () => this.#starting(),
+        untilStarted: () => this.#untilStarted(),
+        leaving: () => this.#leaving || !gateway.accepting,
+      },
+      this.#members,
+    )
     const { server } = application
     const connections = new Connections(server, this.#context.clock)
     this.#connections = connections
@@ -65,6 +92,9 @@ export class ApiServer implements Service {
       'upgrade',
       routeUpgrades(this.#context, origins, {
         stream: (request, socket, head) => void this.#stream.handleUpgrade(request, socket, head),
+        inspect: config.inspector.enabled
+          ? (request, socket, head) => void this.#inspect.handleUpgrade(request, socket, head)
+          : null,
         bus: (request, socket, head) => {
           connections.release(socket)
           this.#busHandleUpgrade(request, socket, head)
@@ -82,6 +112,8 @@ export class ApiServer implements Service {
     this.#application = application
     this.#address = server.address() as AddressInfo
     this.#stream.start()
+    this.#inspect.start()
+    this.#members.start()
   }
 
   /** Where it listens; the port that port 0 became. Throws before `start`. */
@@ -112,6 +144,12 @@ export class ApiServer implements Service {
     return (await this.#connections?.untilAnswered(withinMs)) ?? true
   }
 
+  /** The certificates were replaced: connections that come from now on get the new ones, those that are open go on. */
+  renewCertificates(): void {
+    const server: unknown = this.#application?.server
+    if (this.#context.tls && server instanceof TlsServer) server.setSecureContext(this.#context.tls.context())
+  }
+
   /** No new connections. Those that are open stay, and are answered. */
   closeListener(): void {
     this.#connections?.closeListener()
@@ -133,6 +171,8 @@ export class ApiServer implements Service {
   async stop(): Promise<void> {
     this.#leaving = true
     this.#stream.stop()
+    this.#inspect.stop()
+    this.#members.stop()
     const connections = this.#connections
     if (!this.#application || !connections) return
     connections.closeListener()

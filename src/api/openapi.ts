@@ -19,6 +19,13 @@ export async function describeApi(app: Application, config: ApiConfig): Promise<
       components: {
         securitySchemes: {
           session: { type: 'http', scheme: 'bearer', description: 'The token that opening a session answered.' },
+          password: { type: 'http', scheme: 'basic', description: 'With `auth.method: basic`: user and password.' },
+          issuerToken: {
+            type: 'http',
+            scheme: 'bearer',
+            bearerFormat: 'JWT',
+            description: 'With `auth.method: jwt`: a token of the issuer.',
+          },
         },
       },
       security: [{ session: [] }],

@@ -68,10 +68,10 @@ export function problemOf(error: LensError, node: string, requestId: string): Pr
 }
 
 /** Headers that belong to the problem, beside its content type. */
-export function problemHeaders(error: LensError): Record<string, string> {
+export function problemHeaders(error: LensError, challenge = 'Bearer'): Record<string, string> {
   const headers: Record<string, string> = { 'content-type': problemType }
   if (error.retryable) headers['retry-after'] = String(Math.max(1, Math.ceil((error.retryAfterMs ?? 1000) / 1000)))
-  if (errorCatalogue[error.code].status === 401) headers['www-authenticate'] = 'Bearer'
+  if (errorCatalogue[error.code].status === 401) headers['www-authenticate'] = challenge
   // Whoever comes back must not come back to this node.
   if (error.code === 'NODE_STOPPING') headers.connection = 'close'
   return headers

@@ -1,5 +1,6 @@
 export { type Backoff, backoffDelayMs, type RetryOptions, retry } from './backoff.ts'
 export { Batcher, type BatcherOptions } from './batcher.ts'
+export { begun } from './begun.ts'
 export { type CancelTimer, type Clock, type Random, systemClock, systemRandom, timerMaxMs } from './clock.ts'
 export { type Service, startInOrder, stopInReverse } from './service.ts'
 export { type Deferred, deferred, WakeUp } from './signal.ts'

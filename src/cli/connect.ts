@@ -3,7 +3,9 @@ import { userInfo } from 'node:os'
 import { type Command, Option } from 'commander'
 import { LensClient } from '../client/index.ts'
 import { UsageError } from './exit-codes.ts'
+import { askSecret, secretOfFile } from './secrets.ts'
 import type { Terminal } from './terminal.ts'
+import { trustAlso } from './trust.ts'
 
 export const defaultServer = 'http://127.0.0.1:9999'
 
@@ -11,6 +13,9 @@ export interface ConnectOptions {
   readonly server?: string
   readonly user?: string
   readonly token?: string
+  readonly passwordFile?: string
+  readonly jwtFile?: string
+  readonly ca?: string
 }
 
 export function withConnectOptions(command: Command): Command {
@@ -22,7 +27,10 @@ export function withConnectOptions(command: Command): Command {
       ),
     )
     .addOption(new Option('-u, --user <name>', 'open a session for this user (default: LENS_USER, or your own name)'))
+    .addOption(new Option('--password-file <file>', 'file of your password (default: LENS_PASSWORD, or a question)'))
+    .addOption(new Option('--jwt-file <file>', 'file of a token of your identity provider (default: LENS_JWT)'))
     .addOption(new Option('--token <token>', 'use this open session and leave it open (default: LENS_TOKEN)'))
+    .addOption(new Option('--ca <file>', 'believe certificates of these authorities too, PEM (default: LENS_CA)'))
 }
 
 export interface SessionOptions {
@@ -32,6 +40,8 @@ export interface SessionOptions {
 
 export function connect(terminal: Terminal, options: ConnectOptions, session: SessionOptions = {}): LensClient {
   const { env } = terminal
+  const ca = options.ca ?? (env.LENS_CA || undefined)
+  if (ca !== undefined) trustAlso(ca, options.ca === undefined ? 'LENS_CA' : '--ca')
   const servers = options.server ?? (env.LENS_SERVER || defaultServer)
   const endpoints = servers
     .split(',')
@@ -49,12 +59,50 @@ export function connect(terminal: Terminal, options: ConnectOptions, session: Se
   }
   return new LensClient({
     endpoints,
-    user,
+    user: hasToken(terminal, options) ? undefined : user,
     token,
+    authorization: () => authorizationOf(terminal, options, endpoints, user ?? ''),
     ...session,
     discover: true,
     retry: { firstContactMs: 5_000 },
   })
+}
+
+const askMs = 5_000
+
+function hasToken({ env }: Terminal, { jwtFile }: ConnectOptions): boolean {
+  return jwtFile !== undefined || Boolean(env.LENS_JWT)
+}
+
+/** What signs in: as given, or asked for where the nodes want a password and somebody is there to type it. */
+async function authorizationOf(
+  terminal: Terminal,
+  options: ConnectOptions,
+  endpoints: readonly string[],
+  user: string,
+): Promise<string | undefined> {
+  const { env } = terminal
+  const { passwordFile, jwtFile } = options
+  const basic = (password: string) => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+  if (jwtFile !== undefined) return `Bearer ${secretOfFile(jwtFile)}`
+  if (passwordFile !== undefined) return basic(secretOfFile(passwordFile))
+  if (env.LENS_JWT) return `Bearer ${env.LENS_JWT}`
+  if (env.LENS_PASSWORD) return basic(env.LENS_PASSWORD)
+  if (!terminal.keyed || (await methodOf(endpoints)) !== 'basic') return undefined
+  return basic(await askSecret(terminal, `Password of ${user}: `))
+}
+
+/** How the nodes know their users; undefined: none of them answers, which the call itself finds out and says. */
+async function methodOf(endpoints: readonly string[]): Promise<string | undefined> {
+  for (const endpoint of endpoints) {
+    try {
+      const answer = await fetch(new URL('/api/v1/auth', endpoint), { signal: AbortSignal.timeout(askMs) })
+      if (answer.ok) return ((await answer.json()) as { method: string }).method
+    } catch {
+      // The next one may know.
+    }
+  }
+  return undefined
 }
 
 /** Opens a client, hands it over, and closes it (and the session that it opened) whatever happens. */

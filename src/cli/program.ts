@@ -2,11 +2,15 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { addListCommands } from './commands/lists.ts'
+import { addLogLevelCommand } from './commands/log-level.ts'
 import { addMaintenanceCommands } from './commands/maintenance.ts'
 import { addQueryCommands } from './commands/query.ts'
 import { addServeCommand } from './commands/serve.ts'
 import { addShellCommand } from './commands/shell.ts'
+import { addTopCommand } from './commands/top.ts'
 import { addUpCommand } from './commands/up.ts'
+import { addUserCommands } from './commands/users.ts'
+import { addWatchCommand } from './commands/watch.ts'
 import { type ExitCode, exitCodes, reportFailure } from './exit-codes.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -18,12 +22,18 @@ Examples:
   $ npx lens query "select …" --watch                      see every change of its status
   $ npx lens shell                                         several statements, with history and completion
   $ npx lens queries --status RUNNING,QUEUED               what is going on
+  $ npx lens top                                           the same, live, with the nodes
+  $ npx lens watch HANDLE                                  one query, step by step
   $ npx lens drain node-2 --user admin                     take a node out of service
 
 Where and who:
   --server, LENS_SERVER    nodes or proxies, separated by commas; the first that answers is used
   --user, LENS_USER        whose session is opened; the command closes it again
+  --password-file, LENS_PASSWORD, or a question
+                           where nodes ask for a password
+  --jwt-file, LENS_JWT     a token of the identity provider, where nodes ask for one
   --token, LENS_TOKEN      a session that is open already; the command leaves it open
+  --ca, LENS_CA            authorities of your own, for servers that are reached by https
 
 Exit codes: 0 success, 1 the query failed, 2 wrong usage or configuration, 3 no server reachable, 130 interrupted.`
 
@@ -49,6 +59,10 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   addQueryCommands(program, terminal, run)
   addShellCommand(program, terminal, run)
   addListCommands(program, terminal, run)
+  addLogLevelCommand(program, terminal, run)
+  addWatchCommand(program, terminal, run)
+  addTopCommand(program, terminal, run)
+  addUserCommands(program, terminal, run)
   addMaintenanceCommands(program, terminal, run)
   try {
     await program.parseAsync([...args], { from: 'user' })

@@ -102,7 +102,8 @@ function placeText(query: QueryView): string {
   return `${query.engine ?? 'no engine'} on ${query.owner.node}${attempts}`
 }
 
-function failureLine(query: QueryView): string {
+/** Why a query that has ended gave no rows. */
+export function failureLine(query: QueryView): string {
   if (query.outcome === 'CANCELED') return `CANCELED: query ${query.handle}`
   const { code = 'FAILED', message = 'The query failed.' } = query.error ?? {}
   return sentenceOf(new LensClientError({ code, detail: message }))

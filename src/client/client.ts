@@ -6,12 +6,18 @@
  *     for await (const [origin, count] of client.query('select origin, count(*) from flights group by 1')) …
  */
 import type {
+  Authentication,
   ChangeSessionBody,
   ClusterFrameBody,
   ClusterView,
   EngineView,
   Estimate,
   FailoverView,
+  LogLevel,
+  LogLevelView,
+  MachineCounts,
+  MachineGraph,
+  MachineMoment,
   OpenedSession,
   PreparedQueryList,
   PreparedQueryView,
@@ -28,6 +34,7 @@ import { clusterChangesOf } from './cluster-feed.ts'
 import { Connection } from './connection.ts'
 import { failureOf } from './errors.ts'
 import { QueryHandle } from './handle.ts'
+import { machineCountsOf } from './machines-feed.ts'
 import type { LensClientOptions } from './options.ts'
 import { PreparedQuery } from './prepared.ts'
 import type { Rows } from './rows.ts'
@@ -39,6 +46,15 @@ export interface SubmitOptions
   /** Made by the client unless given. Give one to find the same query again after this process has died. */
   readonly idempotencyKey?: string
   /** Ends the waiting; `query` cancels the query too. */
+  readonly signal?: AbortSignal
+}
+
+export interface RequestOptions {
+  readonly body?: unknown
+  /** A submission must carry one: it may be repeated. */
+  readonly idempotencyKey?: string
+  /** How long the server is asked to wait, in milliseconds; comes on top of the time-out of an attempt. */
+  readonly waitMs?: number
   readonly signal?: AbortSignal
 }
 
@@ -82,6 +98,14 @@ export class LensClient implements AsyncDisposable {
   /** The token of the session: another client can share it. */
   token(): Promise<string> {
     return this.#connection.token()
+  }
+
+  /**
+   * How the server authenticates; and, once the client has a session, whose it is and whether that user is an admin. Opens no
+   * session: what must be known before one can be opened is asked with this.
+   */
+  auth(): Promise<Authentication> {
+    return this.#connection.authentication()
   }
 
   /** Submits at the first use of the result, waits, and gives the rows. */
@@ -141,6 +165,15 @@ export class LensClient implements AsyncDisposable {
     return this.prepared(handle).query(parameters, options)
   }
 
+  /** Any other call of the contract, repeated on other nodes like all calls: `request('GET', '/api/v1/machines')`. */
+  async request<T>(
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    path: string,
+    options: RequestOptions = {},
+  ): Promise<T> {
+    return this.#connection.call<T>({ method, path, ...options })
+  }
+
   cluster(): Promise<ClusterView> {
     return this.#connection.cluster()
   }
@@ -151,7 +184,30 @@ export class LensClient implements AsyncDisposable {
     return clusterChangesOf(connection.stream, {
       read: signal => connection.cluster(signal),
       pause: signal => connection.settings.clock.sleep(1_000, signal),
+      learn: addresses => connection.endpoints.learn(addresses),
     })
+  }
+
+  /** The statecharts of sessions and queries, from the server's machine definitions. */
+  machines(): Promise<{ readonly session: MachineGraph; readonly query: MachineGraph }> {
+    return this.#connection.call({ method: 'GET', path: '/api/v1/machines' })
+  }
+
+  /** Value and context of a query's machine at one of its versions; the present one unless told otherwise. */
+  queryMachine(handle: string, version?: number): Promise<MachineMoment> {
+    const path = `/api/v1/queries/${encodeURIComponent(handle)}/machine${queryOf({ version })}`
+    return this.#connection.call({ method: 'GET', path })
+  }
+
+  /** Value and context of an open session's machine at `version`; absent: at present. */
+  sessionMachine(id: string, version?: number): Promise<MachineMoment> {
+    const path = `/api/v1/sessions/${encodeURIComponent(id)}/machine${queryOf({ version })}`
+    return this.#connection.call({ method: 'GET', path })
+  }
+
+  /** How many sessions and unfinished queries are in each state (own; admins: all), now and whenever that changes. */
+  subscribeMachines(): AsyncIterableIterator<MachineCounts> {
+    return machineCountsOf(this.#connection.stream)
   }
 
   async failovers(): Promise<readonly FailoverView[]> {
@@ -162,6 +218,22 @@ export class LensClient implements AsyncDisposable {
   /** Asks a node to leave without anyone noticing. Admins only. */
   async drain(node: string): Promise<void> {
     await this.#connection.call({ method: 'POST', path: `/api/v1/cluster/nodes/${encodeURIComponent(node)}/drain` })
+  }
+
+  /** What a node writes to its log, by its name, or all do (`*`); unless named, the one that answers. Admins only. */
+  async logLevels(node?: string): Promise<readonly LogLevelView[]> {
+    const path = `/api/v1/log-level${queryOf({ node })}`
+    return (await this.#connection.call<{ nodes: readonly LogLevelView[] }>({ method: 'GET', path })).nodes
+  }
+
+  /** Another level, null for the configured one, until the node starts anew or `forMs` are over. Admins only. */
+  async setLogLevel(
+    level: LogLevel | null,
+    { node, forMs }: { readonly node?: string; readonly forMs?: number } = {},
+  ): Promise<readonly LogLevelView[]> {
+    const path = `/api/v1/log-level${queryOf({ node })}`
+    const body = { level, forMs }
+    return (await this.#connection.call<{ nodes: readonly LogLevelView[] }>({ method: 'PUT', path, body })).nodes
   }
 
   async engines(): Promise<readonly EngineView[]> {
@@ -176,6 +248,12 @@ export class LensClient implements AsyncDisposable {
 
   sessions(page: { readonly limit?: number; readonly cursor?: string } = {}): Promise<SessionList> {
     return this.#connection.call({ method: 'GET', path: `/api/v1/sessions${queryOf(page)}` })
+  }
+
+  /** Closes a session by its id: one's own, for admins anybody's. Its queries run on unless told otherwise. */
+  async closeSession(id: string, options: { readonly cancelQueries?: boolean } = {}): Promise<void> {
+    const path = `/api/v1/sessions/${encodeURIComponent(id)}${options.cancelQueries ? '?cancelQueries=true' : ''}`
+    await this.#connection.call({ method: 'DELETE', path })
   }
 
   /** Changes the client's own session; a property of null is removed. */

@@ -6,6 +6,8 @@ import type { Stream } from './stream.ts'
 export interface ClusterSource {
   read(signal: AbortSignal): Promise<ClusterFrameBody>
   pause(signal: AbortSignal): Promise<void>
+  /** Told the addresses of the members that serve: who follows the cluster also finds its way in it. */
+  learn(addresses: readonly string[]): void
 }
 
 export function clusterChangesOf(stream: Stream, source: ClusterSource): AsyncIterableIterator<ClusterFrameBody> {
@@ -16,6 +18,7 @@ export function clusterChangesOf(stream: Stream, source: ClusterSource): AsyncIt
     leave()
   })
   const give = (cluster: ClusterFrameBody) => {
+    source.learn(cluster.nodes.filter(node => node.state === 'alive').map(node => node.address))
     const unread = queue.newest
     if (unread) queue.replaceNewest({ ...cluster, changes: [...(unread.changes ?? []), ...(cluster.changes ?? [])] })
     else queue.push(cluster)
@@ -23,7 +26,7 @@ export function clusterChangesOf(stream: Stream, source: ClusterSource): AsyncIt
   const poll = async (signal: AbortSignal) => {
     for (let last = ''; !signal.aborted; ) {
       const cluster = await source.read(signal)
-      const text = JSON.stringify(cluster)
+      const text = JSON.stringify([cluster.leader, cluster.nodes])
       if (text !== last) give(cluster)
       last = text
       await source.pause(signal)

@@ -1,5 +1,6 @@
 /** The calls of the contract, each one method: what client, handles and feeds share. Opens the session when first needed. */
 import type {
+  Authentication,
   ClusterView,
   EndedQuery,
   ExecutionBody,
@@ -66,6 +67,12 @@ export class Connection {
   /** A call with the session's token. */
   async call<T>(call: Omit<Call, 'authorization'>): Promise<T> {
     return this.transport.json<T>({ ...call, authorization: `Bearer ${await this.token()}` })
+  }
+
+  /** Does not open a session: where none is needed yet, the server says only how it authenticates. */
+  async authentication(): Promise<Authentication> {
+    const call = { method: 'GET', path: '/api/v1/auth' } as const
+    return this.opened || this.settings.token !== undefined ? this.call(call) : this.transport.json(call)
   }
 
   /** Submits; the same key gives the same query, so that a repetition on another node executes nothing twice. */
@@ -135,8 +142,10 @@ export class Connection {
     }
   }
 
-  #open(): Promise<OpenedSession> {
-    const { user, database, properties, authorization, random } = this.settings
+  async #open(): Promise<OpenedSession> {
+    const { user, database, properties, random } = this.settings
+    const given = this.settings.authorization
+    const authorization = typeof given === 'function' ? await given() : given
     return this.transport.json<OpenedSession>({
       method: 'POST',
       path: '/api/v1/sessions',

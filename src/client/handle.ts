@@ -83,8 +83,9 @@ export class QueryHandle {
     return downloadOf(format, open, options.offset ?? 0, attempt => this.#connection.pause(attempt))
   }
 
-  transitions(): Promise<readonly TransitionView[]> {
-    return this.#connection.transitions(this.handle)
+  /** All that happened to it, in order of version. */
+  transitions(options: WaitOptions = {}): Promise<readonly TransitionView[]> {
+    return this.#connection.transitions(this.handle, options.signal)
   }
 
   /** Drops the result; the status becomes CLOSED. */

@@ -1,7 +1,7 @@
 /** `lens-ha/client`: runs in browsers and in Node, with nothing but the platform's `fetch` and `WebSocket`. */
 export type * from '../api/v1/wire.ts'
 export type { ChangesOptions } from './changes.ts'
-export { LensClient, type SubmitOptions } from './client.ts'
+export { LensClient, type RequestOptions, type SubmitOptions } from './client.ts'
 export type { DownloadFormat } from './download.ts'
 export { type ClientCode, LensClientError, type LensClientErrorFields } from './errors.ts'
 export { QueryHandle, type WaitOptions } from './handle.ts'

@@ -39,8 +39,8 @@ export interface LensClientOptions {
   readonly user?: string
   /** The token of a session that exists already; the client then neither opens nor closes one. */
   readonly token?: string
-  /** `Authorization` header for opening the session, where the server asks for one. */
-  readonly authorization?: string
+  /** `Authorization` header for opening the session, where the server asks for one; a function is asked each time one is opened. */
+  readonly authorization?: string | (() => string | undefined | Promise<string | undefined>)
   readonly database?: string
   readonly properties?: Readonly<Record<string, string>>
   readonly retry?: Partial<RetryOptions>
@@ -63,7 +63,7 @@ export interface LensClientOptions {
 export interface Settings {
   readonly user: string | undefined
   readonly token: string | undefined
-  readonly authorization: string | undefined
+  readonly authorization: LensClientOptions['authorization']
   readonly database: string | undefined
   readonly properties: Readonly<Record<string, string>> | undefined
   readonly retry: RetryOptions

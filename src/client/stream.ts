@@ -30,6 +30,14 @@ const openMs = 5_000
 const lingerMs = 1_000
 /** A connection that ends sooner than that was not worth having: the next one waits a little. */
 const shortLivedMs = 1_000
+/**
+ * When a node dies, all its subscribers lose it in one moment, and the other nodes are just taking its queries over: so they come
+ * back a little later, when there is something to be told, and spread. Who is told to leave comes at once; nothing is taken over then.
+ */
+const comeback = { firstMs: 160, spreadMs: 200 } as const
+
+/** `lost` without a word, or `sent-away`; `unready`: it was never of any use. */
+type Ending = 'unready' | 'lost' | 'sent-away'
 
 export class Stream {
   readonly #endpoints: Endpoints
@@ -81,7 +89,7 @@ export class Stream {
   }
 
   async #run(Socket: typeof globalThis.WebSocket): Promise<void> {
-    const { clock } = this.#settings
+    const { clock, random } = this.#settings
     this.#running = true
     const tried = new Set<string>()
     let round = 0
@@ -90,11 +98,14 @@ export class Stream {
         const endpoint = this.#endpoints.next(tried) ?? this.#endpoints.current
         tried.add(endpoint)
         const started = clock.monotonic()
-        const wasReady = await this.#connection(Socket, endpoint)
+        const ending = await this.#connection(Socket, endpoint)
+        const wasReady = ending !== 'unready'
         if (wasReady) tried.clear()
         else this.#endpoints.failed(endpoint)
         if (wasReady && clock.monotonic() - started >= shortLivedMs) {
           round = 0
+          if (ending === 'lost')
+            await clock.sleep(comeback.firstMs + random.fraction() * comeback.spreadMs, this.#closing.signal)
           continue
         }
         if (!wasReady && this.#endpoints.next(tried) !== null) continue
@@ -110,8 +121,8 @@ export class Stream {
     }
   }
 
-  /** One connection from its beginning to its end; true when it was ready in between. */
-  async #connection(Socket: typeof globalThis.WebSocket, endpoint: string): Promise<boolean> {
+  /** One connection from its beginning to its end. */
+  async #connection(Socket: typeof globalThis.WebSocket, endpoint: string): Promise<Ending> {
     const token = await this.#token()
     const { clock } = this.#settings
     return new Promise(resolve => {
@@ -120,14 +131,14 @@ export class Stream {
       let cancelTimer = () => {}
       const socket = new Socket(`${endpoint.replace(/^http/, 'ws')}/api/v1/stream`)
       this.#socket = socket
-      const end = () => {
+      const end = (ending: Ending = wasReady ? 'lost' : 'unready') => {
         if (ended) return
         ended = true
         cancelTimer()
         this.#socket = null
         this.#ready = false
         socket.close()
-        resolve(wasReady)
+        resolve(ending)
       }
       const expectWithin = (limitMs: number, otherwise: () => void) => {
         cancelTimer()
@@ -142,7 +153,7 @@ export class Stream {
             end()
           })
         })
-      expectWithin(openMs, end)
+      expectWithin(openMs, () => end())
       socket.addEventListener('open', () => {
         if (!ended) socket.send(JSON.stringify({ type: 'authenticate', token } satisfies StreamRequest))
       })
@@ -154,12 +165,12 @@ export class Stream {
           if (frame.type === 'ready') {
             wasReady = true
             this.#becomeReady(endpoint)
-          } else this.#take(frame, endpoint, end)
+          } else this.#take(frame, endpoint, () => end(wasReady ? 'sent-away' : 'unready'))
         }
         if (wasReady && !ended) listen()
       })
-      socket.addEventListener('close', end)
-      socket.addEventListener('error', end)
+      socket.addEventListener('close', () => end())
+      socket.addEventListener('error', () => end())
     })
   }
 

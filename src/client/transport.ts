@@ -9,7 +9,7 @@ import { errorOfAnswer, LensClientError } from './errors.ts'
 import { backoffMs, type Settings } from './options.ts'
 
 export interface Call {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Below the endpoint, with its query: `/api/v1/queries?limit=3`. */
   readonly path: string
   readonly body?: unknown

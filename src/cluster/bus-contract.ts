@@ -5,7 +5,14 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock, Random, Service } from '../async/index.ts'
-import type { Interest, OwnershipChangeView, ProgressFrame, QueryFrame } from '../domain/index.ts'
+import type {
+  Interest,
+  LogLevelChange,
+  LogLevelView,
+  OwnershipChangeView,
+  ProgressFrame,
+  QueryFrame,
+} from '../domain/index.ts'
 
 import type { ClusterLog, CountUp } from './ports.ts'
 
@@ -22,8 +29,8 @@ export type PeerMessage =
   | { readonly type: 'interest'; readonly add: readonly Interest[]; readonly remove: readonly Interest[] }
   | { readonly type: 'frames'; readonly frames: readonly QueryFrame[] }
   | { readonly type: 'progress'; readonly frames: readonly ProgressFrame[] }
-  /** Look at the rows that you own: some were claimed for you, handed to you, or are to be cancelled. */
-  | { readonly type: 'look' }
+  /** Look at the rows that you own: some were claimed for you, handed to you (those of `handles`), or are to be cancelled. */
+  | { readonly type: 'look'; readonly handles?: readonly string[] }
   /** The named queries are wanted cancelled. */
   | { readonly type: 'cancel'; readonly handles: readonly string[] }
   | { readonly type: 'session-closed'; readonly ids: readonly string[] }
@@ -35,6 +42,9 @@ export type PeerMessage =
   | { readonly type: 'suspected'; readonly incarnation: string }
   /** Whether the sender reaches the database: told on every connection, and when it changes. */
   | { readonly type: 'store'; readonly reached: boolean }
+  /** An admin asks what you log, or wants it changed; `id` is for the answer. */
+  | { readonly type: 'log-level'; readonly id: string; readonly change: LogLevelChange | null }
+  | { readonly type: 'log-level-is'; readonly id: string; readonly is: LogLevelView }
   /** The connection will close on purpose. */
   | { readonly type: 'goodbye'; readonly reason: 'draining' | 'stopping' }
 

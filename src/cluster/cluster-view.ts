@@ -2,9 +2,12 @@
 import type { ClusterView } from '../domain/index.ts'
 import type { MemberSnapshot } from './member-watch.ts'
 
-export function clusterViewOf({ members, lease, readAtMs }: MemberSnapshot, monotonicMs: number): ClusterView {
+/** `nowMs` by the database's clock. */
+export function clusterViewOf(snapshot: MemberSnapshot, monotonicMs: number, nowMs: number): ClusterView {
+  const { members, lease, readAtMs } = snapshot
   const leads = lease && lease.leftMs - (monotonicMs - readAtMs) > 0
   return {
+    now: new Date(nowMs).toISOString(),
     leader: leads ? { node: lease.holderNode, term: lease.term, expiresAt: lease.expiresAt } : null,
     nodes: [...members]
       .sort((a, b) => (a.nodeId < b.nodeId ? -1 : a.nodeId > b.nodeId ? 1 : 0))

@@ -53,7 +53,7 @@ export class Cluster implements Service, ClusterPort {
         this.#parts.bus.broadcast({ type: 'cluster-changed' })
       },
       changedHands: (target, change, users) => {
-        this.tellToLook(target)
+        this.tellToLook(target, change.handles)
         this.announceOwnership(change, users)
       },
       tellToLook: incarnation => this.tellToLook(incarnation),
@@ -111,7 +111,9 @@ export class Cluster implements Service, ClusterPort {
   }
 
   async view(): Promise<ClusterView> {
-    return clusterViewOf(this.watch.snapshot, this.#options.clock.monotonic())
+    const { clock, settings } = this.#options
+    const snapshot = await this.watch.recent(settings.heartbeatMs / 2)
+    return clusterViewOf(snapshot, clock.monotonic(), this.databaseNow())
   }
 
   otherNodes(): readonly string[] {
@@ -144,10 +146,10 @@ export class Cluster implements Service, ClusterPort {
     return this.#peerPort
   }
 
-  /** Some rows were given to this incarnation, or taken from it. */
-  tellToLook(incarnation: string): void {
-    if (incarnation === this.membership.incarnation) this.#look()
-    else this.#parts.bus.send(incarnation, { type: 'look' })
+  /** Some rows, those of `handles`, were given to this incarnation; or, without them, taken from it. */
+  tellToLook(incarnation: string, handles?: readonly string[]): void {
+    if (incarnation === this.membership.incarnation) this.#look(handles)
+    else this.#parts.bus.send(incarnation, { type: 'look', handles })
   }
 
   /** Shows a change of ownership to the subscribers of all nodes; `users` in the order of `change.handles`. */
@@ -165,7 +167,7 @@ export class Cluster implements Service, ClusterPort {
 
   /**
    * Joins. The HTTP server should answer already (identity), or nobody takes over early from this node until it does. Waits
-   * for the database as long as it takes; rejects with `NodeNameTaken`, or when `stop` is called meanwhile.
+   * for the database as long as it takes; rejects with `NodeNameTaken` or `SoftwareTooOld`, or when `stop` is called meanwhile.
    */
   async start(): Promise<void> {
     if (this.#started) return
@@ -261,7 +263,7 @@ export class Cluster implements Service, ClusterPort {
 
   async #drainNow(): Promise<void> {
     const { stores, work, settings, log } = this.#options
-    log.info({ node: settings.node }, 'draining')
+    log.info({}, 'draining')
     await stores.cluster.setState(this.membership.incarnation, 'draining').catch(error => {
       log.warn({ err: error }, 'could not publish the drain; going on')
     })
@@ -274,7 +276,7 @@ export class Cluster implements Service, ClusterPort {
       // By then every other member has read that this one leaves, whether a hint reached it or not, and lists it no more as alive.
       this.#others().length > 0 ? this.#options.clock.sleep(this.#parts.periods.membersMs) : undefined,
     ])
-    log.info({ node: settings.node }, 'drained')
+    log.info({}, 'drained')
   }
 
   #askToDrain(): void {
@@ -323,7 +325,7 @@ export class Cluster implements Service, ClusterPort {
       this.#parts.budgets.hint()
     })
     const reception = {
-      ...{ parts: this.#parts, work, log, look: () => this.#look() },
+      ...{ parts: this.#parts, work, log, look: (handles?: readonly string[]) => this.#look(handles) },
       ownership: (change: OwnershipChangeView, users: readonly string[]) => this.#ownership.tell(change, users),
     }
     this.#parts.bus.listen((message, from) => receive(message, from, reception))
@@ -368,10 +370,10 @@ export class Cluster implements Service, ClusterPort {
     this.#parts.budgets.hint()
   }
 
-  #look(): void {
+  #look(handles?: readonly string[]): void {
     if (!this.membership.joined || this.#ended.signal.aborted) return
     this.#options.work
-      .look()
+      .look(handles)
       .catch(error => this.#options.log.debug({ err: error }, 'the own rows could not be compared'))
   }
 

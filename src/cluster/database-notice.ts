@@ -26,6 +26,6 @@ export class DatabaseNotice {
     if (answers) {
       this.#log.info({}, 'the database answers again')
       this.#onReturn()
-    } else this.#log.warn({ error }, 'the database does not answer')
+    } else this.#log.warn({ err: error }, 'the database does not answer')
   }
 }

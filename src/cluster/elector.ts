@@ -176,13 +176,13 @@ export class Elector implements Service {
     this.#leading = leading
     this.#options.heartbeat.lead(number)
     this.#options.count('termsGained')
-    this.#options.log.info({ term: number, node: this.#options.settings.node }, 'leads')
+    this.#options.log.info({ term: number }, 'leads')
     const term: Term = { number, signal: abort.signal, valid: () => this.#leading === leading && this.#valid(leading) }
     for (const duty of this.#duties) {
       try {
         duty.start(term)
       } catch (error) {
-        this.#options.log.error({ err: error }, 'a duty of the leader could not start')
+        this.#options.log.error({ err: error, term: number }, 'a duty of the leader could not start')
       }
     }
     this.#changed.tell(number)

@@ -8,7 +8,9 @@
  *                                                   ├──▶ refused, and refused again: dead
  *                                                   └──▶ silent: again a few times, then left to the lease
  */
+
 import type { Clock } from '../async/index.ts'
+import { aboutMember } from '../observability/index.ts'
 import type { MemberRow } from '../store/contract.ts'
 import { Listeners } from './listeners.ts'
 import type { MemberWatch } from './member-watch.ts'
@@ -54,7 +56,7 @@ export class FailureDetector {
     if (known) return known
     const verdict = this.#decide(incarnation, cause)
       .catch((error): Verdict => {
-        this.#options.log.debug({ err: error, incarnation }, 'a suspicion could not be followed')
+        this.#options.log.debug({ err: error, memberIncarnation: incarnation }, 'a suspicion could not be followed')
         return 'unknown'
       })
       .finally(() => this.#underProbe.delete(incarnation))
@@ -74,7 +76,7 @@ export class FailureDetector {
     // It closes its listener on purpose, before it has left: that it refuses proves nothing, and its lease decides.
     if (member.state === 'draining') return 'unknown'
     const verdict = await this.#judge(member)
-    log.info({ node: member.nodeId, incarnation, cause, verdict }, 'probed a suspect')
+    log.info({ ...aboutMember(member), cause, verdict }, 'probed a suspect')
     if (verdict === 'dead') this.#proved.tell(member, cause)
     return verdict
   }

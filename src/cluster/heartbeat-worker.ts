@@ -5,18 +5,24 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock, systemRandom } from '../async/index.ts'
 import { BeatLoop } from './beat-loop.ts'
-import { type HeartbeatOrder, type HeartbeatWorkerData, type LeaseModuleExports, SharedIndex } from './heartbeat.ts'
+import {
+  type HeartbeatMessage,
+  type HeartbeatOrder,
+  type HeartbeatWorkerData,
+  type LeaseModuleExports,
+  SharedIndex,
+} from './heartbeat.ts'
 
 const port = parentPort
 if (!port) throw new Error('this file is the entry of a worker thread')
 const { lease, shared, heartbeatMs, attemptMs } = workerData as HeartbeatWorkerData
 const numbers = new Int32Array(shared)
 
+const say = (message: HeartbeatMessage) => port.postMessage(message)
+const { openLeaseStore } = (await import(lease.moduleUrl)) as LeaseModuleExports
+
 const loop = new BeatLoop({
-  async open() {
-    const { openLeaseStore } = (await import(lease.moduleUrl)) as LeaseModuleExports
-    return openLeaseStore(lease.options)
-  },
+  open: async () => openLeaseStore(lease.options),
   clock: systemClock,
   random: systemRandom,
   heartbeatMs,
@@ -26,7 +32,7 @@ const loop = new BeatLoop({
     running: Atomics.load(numbers, SharedIndex.running),
     queued: Atomics.load(numbers, SharedIndex.queued),
   }),
-  report: report => port.postMessage(report),
+  report: report => say({ type: 'beat', report }),
 })
 
 port.on('message', (order: HeartbeatOrder) => {
@@ -42,3 +48,4 @@ port.on('message', (order: HeartbeatOrder) => {
   }
 })
 loop.start()
+say({ type: 'ready' })

@@ -48,6 +48,9 @@ export interface HeartbeatWorkerData {
   readonly attemptMs: number
 }
 
+/** What the thread says: that it can beat from now on, then what each beat came to. */
+export type HeartbeatMessage = { readonly type: 'ready' } | { readonly type: 'beat'; readonly report: BeatReport }
+
 export type HeartbeatOrder =
   | { readonly type: 'act'; readonly identity: BeatIdentity | null }
   | { readonly type: 'lead'; readonly term: number | null }
@@ -76,6 +79,7 @@ export class ThreadHeartbeat implements Heartbeat {
   #identity: BeatIdentity | null = null
   #term: number | null = null
   #stopped = false
+  #onReady = () => {}
   #restarts = 0
   #cancelTicks: CancelTimer | undefined
   #cancelRestart: CancelTimer | undefined
@@ -85,18 +89,27 @@ export class ThreadHeartbeat implements Heartbeat {
     this.#beats = new Listeners(options.log)
   }
 
+  /**
+   * Resolves when the thread can beat: a busy machine takes longer to load it than a lease lasts, and whoever had joined by
+   * then would be fenced before its first beat.
+   */
   async start(): Promise<void> {
     if (this.#worker) return
     this.#stopped = false
+    const ready = new Promise<void>(resolve => {
+      this.#onReady = resolve
+    })
     // Often enough that a healthy loop has always ticked between two beats, however the timers fall.
     this.#cancelTicks = this.#options.clock.every(Math.max(5, this.#options.heartbeatMs / 8), () => {
       Atomics.add(this.#numbers, SharedIndex.ticks, 1)
     })
     this.#spawn()
+    await ready
   }
 
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#onReady()
     this.#cancelTicks?.()
     this.#cancelRestart?.()
     const worker = this.#worker
@@ -147,9 +160,10 @@ export class ThreadHeartbeat implements Heartbeat {
       name: 'lens-heartbeat',
     })
     this.#worker = worker
-    worker.on('message', (report: BeatReport) => {
+    worker.on('message', (message: HeartbeatMessage) => {
       this.#restarts = 0
-      if (!this.#stopped) this.#beats.tell(report)
+      if (message.type === 'ready') this.#onReady()
+      else if (!this.#stopped) this.#beats.tell(message.report)
     })
     worker.on('error', error => log.error({ err: error }, 'the heartbeat thread failed'))
     worker.once('exit', () => {

@@ -7,13 +7,14 @@ import { BudgetDuty } from './duties/budgets.ts'
 import { Fencing } from './duties/fencing.ts'
 import { Rebalancing } from './duties/rebalancing.ts'
 import { Recovery } from './duties/recovery.ts'
-import { Sweeps } from './duties/sweeps.ts'
+import { SnapshotFormatDuty } from './duties/snapshot-format.ts'
+import { type RetentionLimits, Sweeps } from './duties/sweeps.ts'
 import { Elector } from './elector.ts'
 import type { EarlyCause } from './failure-detector.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import type { MemberWatch } from './member-watch.ts'
 import type { Membership } from './membership.ts'
-import type { ClusterLog, ClusterStores, CountUp } from './ports.ts'
+import type { ClusterLog, ClusterStores, CountUp, Recovered } from './ports.ts'
 import type { ClusterPeriods, ClusterSettings } from './settings.ts'
 import type { StoreHealth } from './store-health.ts'
 
@@ -30,14 +31,17 @@ export interface LeadershipOptions {
   readonly log: ClusterLog
   readonly count: CountUp
   readonly databaseNow: () => number
-  readonly queryRetentionMs: number
+  readonly retention: RetentionLimits
   readonly runningPerUser: number
   readonly suspect: (incarnation: string, cause: EarlyCause) => void
   readonly onFenced: (member: MemberRow) => void
   readonly onGranted: () => void
+  readonly onRecovered: (recovered: Recovered) => void
   readonly announce: (targetIncarnation: string, change: OwnershipChangeView, users: readonly string[]) => void
   readonly tellToLook: (incarnation: string) => void
   readonly onResultExpired: (handle: string, attempt: number) => Promise<void>
+  readonly onLeftovers: (goesOn: () => boolean) => Promise<void>
+  readonly onOwedEnds: (goesOn: () => boolean) => Promise<void>
   readonly onSessionsEnded: (ids: readonly string[]) => void
 }
 
@@ -51,13 +55,18 @@ export function createLeadership(options: LeadershipOptions): Leadership {
   const { stores, membership } = options
   const store = stores.cluster
   const budgets = new BudgetDuty({ ...options, store })
-  const recovery = new Recovery({ ...options, store, onRecovered: () => budgets.hint() })
+  const onRecovered = (recovered: Recovered) => {
+    budgets.hint()
+    options.onRecovered(recovered)
+  }
+  const recovery = new Recovery({ ...options, store, onRecovered })
   const fencing = new Fencing({ ...options, store, recovery, ownIncarnation: () => membership.incarnation })
   const elector = new Elector({ ...options, store })
   elector.addDuty(recovery)
   elector.addDuty(fencing)
   elector.addDuty(budgets)
   elector.addDuty(new Rebalancing({ ...options, store, queries: stores.queries }))
+  elector.addDuty(new SnapshotFormatDuty({ ...options, store }))
   elector.addDuty(new Sweeps(options))
   return { elector, fencing, budgets }
 }

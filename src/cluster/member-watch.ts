@@ -14,6 +14,8 @@ export interface MemberSnapshot {
   /** All but the dead, in the order that all nodes agree on: by start, then incarnation. */
   readonly members: readonly MemberRow[]
   readonly lease: LeaseRow | null
+  /** The newest version in which snapshots are written. */
+  readonly snapshotFormat: number
   /** On the monotonic clock, when the reading was asked for: `leaseLeftMs` and `leftMs` count from here. */
   readonly readAtMs: number
 }
@@ -35,7 +37,7 @@ export class MemberWatch {
   readonly #reading: Coalesced
   readonly #read: Listeners<[MemberSnapshot]>
   readonly #changed: Listeners<[MemberSnapshot]>
-  #snapshot: MemberSnapshot = { members: [], lease: null, readAtMs: 0 }
+  #snapshot: MemberSnapshot = { members: [], lease: null, snapshotFormat: 1, readAtMs: 0 }
   #fingerprint = ''
   #cancel: CancelTimer | undefined
   #stopped = true
@@ -88,6 +90,20 @@ export class MemberWatch {
     return this.#snapshot
   }
 
+  /**
+   * A reading that is at most so old, or the last one where the database takes as long again to answer. The last one alone may
+   * be two beats old, and a lease that was renewed since would seem to be running out.
+   */
+  async recent(ageMs: number): Promise<MemberSnapshot> {
+    const { clock } = this.#options
+    if (clock.monotonic() - this.#snapshot.readAtMs <= ageMs) return this.#snapshot
+    const enough = new AbortController()
+    const soon = clock.sleep(ageMs, enough.signal).catch(() => undefined)
+    await Promise.race([this.refresh().catch(() => undefined), soon])
+    enough.abort()
+    return this.#snapshot
+  }
+
   /** Reads soon; failures are repeated and logged here. */
   hint(): void {
     if (this.#stopped) return
@@ -99,12 +115,12 @@ export class MemberWatch {
     this.#cancel?.()
     const readAtMs = clock.monotonic()
     try {
-      const { members, lease, now } = await store.members()
+      const { members, lease, snapshotFormat, now } = await store.members()
       health.observeClock(Date.parse(now), readAtMs, clock.monotonic())
       const ordered = [...members].sort(
         (a, b) => compare(a.startedAt, b.startedAt) || compare(a.incarnation, b.incarnation),
       )
-      this.#snapshot = { members: ordered, lease, readAtMs }
+      this.#snapshot = { members: ordered, lease, snapshotFormat, readAtMs }
       if (this.#failing) log.info({}, 'members can be read again')
       this.#failing = false
     } catch (error) {

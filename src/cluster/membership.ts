@@ -28,6 +28,17 @@ export class NodeNameTaken extends Error {
   }
 }
 
+/** The cluster has gone on to snapshots that this version of the program does not read. */
+export class SoftwareTooOld extends Error {
+  constructor(node: string, reads: number, written: number) {
+    super(
+      `The node "${node}" reads snapshots up to version ${reads}, and the cluster writes version ${written}: ` +
+        'start a version of the program that is as new as those that have run on this database.',
+    )
+    this.name = 'SoftwareTooOld'
+  }
+}
+
 export interface MembershipOptions {
   readonly settings: ClusterSettings
   readonly periods: ClusterPeriods
@@ -104,7 +115,8 @@ export class Membership {
 
   /**
    * Becomes a member as a new incarnation. Waits for the database as long as it takes, and for a predecessor of the same
-   * name until its lease has run out, unless it is proved dead. Rejects with `NodeNameTaken`, or with the signal's reason.
+   * name until its lease has run out, unless it is proved dead. Rejects with `NodeNameTaken`, with `SoftwareTooOld`, or with the
+   * signal's reason.
    */
   async join(signal: AbortSignal): Promise<void> {
     const { clock, random, settings, periods, log } = this.#options
@@ -120,16 +132,13 @@ export class Membership {
         if (!by) return
         if (predecessor?.met.incarnation !== by.incarnation) {
           predecessor = { met: by, waitUntilMs: clock.monotonic() + periods.leaseMs }
-          log.info(
-            { node: settings.node, by: by.incarnation },
-            'a member of the same name has a lease; waiting for its end',
-          )
+          log.info({ memberIncarnation: by.incarnation }, 'a member of the same name has a lease; waiting for its end')
         }
         // One lease has passed, and it was renewed meanwhile: whoever renews it lives.
         const renewed = by.leaseExpiresAt > predecessor.met.leaseExpiresAt
         if (renewed && clock.monotonic() >= predecessor.waitUntilMs) throw new NodeNameTaken(settings.node, by)
       } catch (error) {
-        if (error instanceof NodeNameTaken) throw error
+        if (error instanceof NodeNameTaken || error instanceof SoftwareTooOld) throw error
         if (!saidUnavailable) log.warn({ err: error }, 'cannot join the cluster yet; trying again')
         saidUnavailable = true
       }
@@ -155,9 +164,11 @@ export class Membership {
     }
     let answer = await stores.cluster.join(member)
     // Its address answers with this incarnation: it does not live there any more. Whoever leads fences it; nobody waits.
-    if (!answer.joined && reachable && answer.by.address === settings.address)
+    if (!answer.joined && reachable && answer.by?.address === settings.address)
       answer = await stores.cluster.join({ ...member, supersedes: answer.by.incarnation })
-    if (!answer.joined) return answer.by
+    if (!answer.joined && answer.snapshotFormat !== undefined)
+      throw new SoftwareTooOld(settings.node, settings.snapshotVersion, answer.snapshotFormat)
+    if (!answer.joined) return answer.by ?? this.#discard()
     await stores.actAs(this.#incarnation)
     const trusted = { monotonicMs: startedAtMs, wallMs }
     if (this.#trustLeftMs(trusted) <= 0) return this.#discard()
@@ -165,13 +176,13 @@ export class Membership {
     this.#trusted = trusted
     this.#state = 'joined'
     this.#used = true
-    log.info({ node: settings.node, incarnation: this.#incarnation, address: settings.address }, 'joined the cluster')
+    log.info({ incarnation: this.#incarnation, address: settings.address }, 'joined the cluster')
     if (!reachable) this.#probeSelfLater(this.#incarnation, 0)
     return null
   }
 
   /**
-   * Gives up an incarnation whose lease ran out while it joined (a frozen process, a slow commit): it may be fenced already,
+   * Gives up an incarnation whose lease ran out while it joined (a frozen process, a slow commit): it is fenced, or may be,
    * and whoever is told that it has joined would find out with the first request.
    */
   async #discard(): Promise<never> {

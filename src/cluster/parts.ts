@@ -4,6 +4,8 @@ import type { OwnershipChangeView } from '../domain/index.ts'
 import type { MemberRow } from '../store/contract.ts'
 import type { LaneSlots } from './budget-plan.ts'
 import type { ConnectedBus, PeerBusOptions } from './bus-contract.ts'
+import type { TowardsPeers } from './certificates.ts'
+import type { RetentionLimits } from './duties/sweeps.ts'
 import { FailureDetector } from './failure-detector.ts'
 import { type Heartbeat, type LeaseModule, ThreadHeartbeat } from './heartbeat.ts'
 import { Isolation } from './isolation.ts'
@@ -11,7 +13,7 @@ import { createLeadership, type Leadership } from './leadership.ts'
 import { MemberWatch } from './member-watch.ts'
 import { Membership } from './membership.ts'
 import { WebSocketPeerBus } from './peer-bus.ts'
-import type { ClusterLog, ClusterStores, CountUp, OwnedWork } from './ports.ts'
+import type { ClusterLog, ClusterStores, CountUp, OwnedWork, Recovered } from './ports.ts'
 import { httpProbe, type Probe } from './probe.ts'
 import { type ClusterPeriods, type ClusterSettings, periodsOf } from './settings.ts'
 import { SlotBudgets } from './slot-budgets.ts'
@@ -31,16 +33,24 @@ export interface ClusterOptions {
   readonly random: Random
   readonly log: ClusterLog
   readonly count?: CountUp
+  /** As leader: all queries of a dead member have been given to others. */
+  readonly onRecovered?: (recovered: Recovered) => void
+  /** Certificates towards other nodes, where their addresses are `https`. */
+  readonly credentials?: TowardsPeers
   /** How an address is asked who is there; over HTTP unless given. */
   readonly probe?: Probe
   /** How nodes speak to each other; over WebSocket unless given. */
   readonly bus?: (options: PeerBusOptions) => ConnectedBus
-  /** How long finished queries are kept; for ever unless given. */
-  readonly queryRetentionMs?: number
+  /** What is kept of finished queries; everything unless given. */
+  readonly retention?: RetentionLimits
   /** Running queries of one user in the cluster; 0 = unlimited, unless set. */
   readonly runningPerUser?: number
   /** As leader: deletes what lies outside the store of an expired result. */
   readonly onResultExpired?: (handle: string, attempt: number) => Promise<void>
+  /** As leader: deletes what lies outside the store and belongs to no result. */
+  readonly onLeftovers?: (goesOn: () => boolean) => Promise<void>
+  /** As leader: asks engines once for the ends that they still owe. */
+  readonly onOwedEnds?: (goesOn: () => boolean) => Promise<void>
   /** As leader: these sessions were expired or removed. (Peers are told by the bus.) */
   readonly onSessionsEnded?: (ids: readonly string[]) => void
   /** Neither database nor peers answer for three leases: end the engine processes. */
@@ -80,13 +90,15 @@ export function createParts(options: ClusterOptions, hooks: PartHooks): ClusterP
   const { settings, stores, clock, random, log, work, lease, lanes } = options
   const count: CountUp = options.count ?? (() => undefined)
   const periods = periodsOf(settings)
-  const probe = options.probe ?? httpProbe(clock, periods.probeMs)
+  const probe = options.probe ?? httpProbe(clock, periods.probeMs, options.credentials)
   const health = new StoreHealth(periods)
   const heartbeat = 'moduleUrl' in lease ? new ThreadHeartbeat({ lease, ...periods, clock, random, log }) : lease
   // First, so that whoever acts on a beat finds the health that goes with it.
   heartbeat.onBeat(beat => health.observe(beat))
   const membership = new Membership({ settings, periods, stores, heartbeat, probe, clock, random, log, count })
-  const makeBus = options.bus ?? (wiring => new WebSocketPeerBus({ ...wiring, secret: settings.secret }))
+  const { secret, secretAccepted } = settings
+  const { credentials } = options
+  const makeBus = options.bus ?? (wiring => new WebSocketPeerBus({ ...wiring, secret, secretAccepted, credentials }))
   const bus = makeBus({ ...periods, self: () => membership.identity, clock, random, log, count })
   const watch = new MemberWatch({ store: stores.cluster, clock, periods, health, log })
   const ownIncarnation = () => membership.incarnation
@@ -105,13 +117,16 @@ export function createParts(options: ClusterOptions, hooks: PartHooks): ClusterP
     count,
     databaseNow: () => health.databaseNowMs(clock.monotonic()) ?? clock.now(),
     suspect: (incarnation, cause) => void detector.suspect(incarnation, cause),
-    queryRetentionMs: options.queryRetentionMs ?? 0,
+    retention: options.retention ?? { queryMs: 0, finishedMax: 0, resultBytesMax: 0 },
     runningPerUser: options.runningPerUser ?? 0,
     onFenced: hooks.fenced,
     onGranted: hooks.granted,
+    onRecovered: options.onRecovered ?? (() => undefined),
     announce: hooks.changedHands,
     tellToLook: hooks.tellToLook,
     onResultExpired: options.onResultExpired ?? (async () => undefined),
+    onLeftovers: options.onLeftovers ?? (async () => undefined),
+    onOwedEnds: options.onOwedEnds ?? (async () => undefined),
     onSessionsEnded: hooks.sessionsEnded,
   })
   const budgets = new SlotBudgets({

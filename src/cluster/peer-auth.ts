@@ -2,6 +2,9 @@
  * Peers prove to each other that they know the cluster secret, without sending it: an HMAC over who dials whom, when, and a
  * number used once. The side that answers proves the same over that number, so that a stranger who listens at the address of
  * a node that is gone is told nothing.
+ *
+ * While the secret is being replaced on one node after the other, each accepts a second one, answers in the one that it was
+ * called with, and calls with the other where the first was refused.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
@@ -29,26 +32,36 @@ export interface Dialer {
   /** Whom it believes to call. */
   readonly target: string
   readonly nonce: string
+  /** The place of the secret that it knows among ours. */
+  readonly secret: number
 }
 
 export type Admission = { readonly ok: true; readonly dialer: Dialer } | { readonly ok: false; readonly why: string }
 
 export class PeerAuth {
-  readonly #secret: string
+  /** Its own first. */
+  readonly #secrets: readonly [string, ...string[]]
   readonly #clock: Clock
   readonly #random: Random
   /** In the order of their arrival. */
   readonly #nonces = new Map<string, number>()
 
-  constructor(secret: string, clock: Clock, random: Random) {
-    if (secret.length === 0) throw new Error('the cluster secret is empty')
-    this.#secret = secret
+  /** `accepted`: a second secret, that is believed too. */
+  constructor(secret: string, clock: Clock, random: Random, accepted?: string) {
+    if (secret.length === 0 || accepted?.length === 0) throw new Error('the cluster secret is empty')
+    this.#secrets = accepted === undefined ? [secret] : [secret, accepted]
     this.#clock = clock
     this.#random = random
   }
 
-  /** Headers of a dial, and the proof that its answer must carry. */
-  dial(node: string, incarnation: string, target: string): { headers: Record<string, string>; proof: string } {
+  /** Headers of a dial, and the proof that its answer must carry. `failures`: dials of it that came to nothing before. */
+  dial(
+    node: string,
+    incarnation: string,
+    target: string,
+    failures = 0,
+  ): { headers: Record<string, string>; proof: string } {
+    const secret = this.#secrets[failures % this.#secrets.length] as string
     const timestamp = String(this.#clock.now())
     const nonce = this.#random.secret(18)
     const headers = {
@@ -58,9 +71,9 @@ export class PeerAuth {
       [header.target]: target,
       [header.timestamp]: timestamp,
       [header.nonce]: nonce,
-      [header.signature]: this.#sign('dial', node, incarnation, target, timestamp, nonce),
+      [header.signature]: sign(secret, 'dial', node, incarnation, target, timestamp, nonce),
     }
-    return { headers, proof: this.#proof(target, nonce) }
+    return { headers, proof: proofOf(secret, target, nonce) }
   }
 
   admit(headers: IncomingHttpHeaders): Admission {
@@ -78,18 +91,20 @@ export class PeerAuth {
     } catch {
       return refuse('the node name cannot be read')
     }
-    if (!same(signature, this.#sign('dial', node, incarnation, target, timestamp, nonce)))
-      return refuse('the signature is wrong')
+    const secret = this.#secrets.findIndex(known =>
+      same(signature, sign(known, 'dial', node, incarnation, target, timestamp, nonce)),
+    )
+    if (secret === -1) return refuse('the signature is wrong')
     const now = this.#clock.now()
     if (!(Math.abs(now - Number(timestamp)) <= windowMs))
       return refuse('the clocks of the nodes differ by more than a minute')
     if (!this.#firstUse(nonce, now)) return refuse('the call was recorded and repeated')
-    return { ok: true, dialer: { node, incarnation, target, nonce } }
+    return { ok: true, dialer: { node, incarnation, target, nonce, secret } }
   }
 
   /** The header line of an accepted call. */
-  answer(incarnation: string, nonce: string): string {
-    return `${header.proof}: ${this.#proof(incarnation, nonce)}`
+  answer(incarnation: string, { secret, nonce }: Pick<Dialer, 'secret' | 'nonce'>): string {
+    return `${header.proof}: ${proofOf(this.#secrets[secret] as string, incarnation, nonce)}`
   }
 
   proves(headers: IncomingHttpHeaders, proof: string): boolean {
@@ -106,16 +121,16 @@ export class PeerAuth {
     this.#nonces.set(nonce, now)
     return true
   }
+}
 
-  #proof(incarnation: string, nonce: string): string {
-    return this.#sign('answer', incarnation, nonce)
-  }
+function proofOf(secret: string, incarnation: string, nonce: string): string {
+  return sign(secret, 'answer', incarnation, nonce)
+}
 
-  #sign(...parts: readonly string[]): string {
-    return createHmac('sha256', this.#secret)
-      .update(JSON.stringify(['lens-peer-bus', ...parts]))
-      .digest('base64url')
-  }
+function sign(secret: string, ...parts: readonly string[]): string {
+  return createHmac('sha256', secret)
+    .update(JSON.stringify(['lens-peer-bus', ...parts]))
+    .digest('base64url')
 }
 
 function same(a: string, b: string): boolean {

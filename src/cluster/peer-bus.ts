@@ -20,7 +20,8 @@ import type {
   ProgressFrame,
   QueryFrame,
 } from './bus-contract.ts'
-import { Interests, interestKey } from './interests.ts'
+import type { TowardsPeers } from './certificates.ts'
+import { Interests, OwnInterests } from './interests.ts'
 import { Listeners } from './listeners.ts'
 import { type Dialer, PeerAuth } from './peer-auth.ts'
 import { parsePeerFrame } from './peer-frame.ts'
@@ -28,6 +29,10 @@ import { PeerLink } from './peer-link.ts'
 
 export interface WebSocketPeerBusOptions extends PeerBusOptions {
   readonly secret: string
+  /** Accepted beside it, while it is being replaced. */
+  readonly secretAccepted?: string
+  /** Node's own authorities, and no certificate of its own, unless given. */
+  readonly credentials?: TowardsPeers
   /** What may wait for one peer before it is cut off. */
   readonly bufferedBytesMax?: number
 }
@@ -51,9 +56,7 @@ export class WebSocketPeerBus implements ConnectedBus {
   readonly #links = new Map<string, PeerLink>()
   readonly #inbound = new Map<string, Inbound>()
   readonly #theirs = new Interests()
-  readonly #wanted = new Map<string, { readonly interest: Interest; count: number }>()
-  /** Interests that changed in this tick, with what the peers were told of them last. */
-  readonly #unsaid = new Map<string, { readonly interest: Interest; readonly saidBefore: boolean }>()
+  readonly #own: OwnInterests
   readonly #messages: Listeners<[PeerMessage, string]>
   readonly #suspicions: Listeners<[string, 'closed' | 'refused' | 'other']>
   readonly #arrivals: Listeners<[string]>
@@ -64,8 +67,9 @@ export class WebSocketPeerBus implements ConnectedBus {
 
   constructor(options: WebSocketPeerBusOptions) {
     this.#options = options
-    this.#auth = new PeerAuth(options.secret, options.clock, options.random)
+    this.#auth = new PeerAuth(options.secret, options.clock, options.random, options.secretAccepted)
     this.#server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: frameBytesMax })
+    this.#own = new OwnInterests(options.clock, (add, remove) => this.broadcast({ type: 'interest', add, remove }))
     this.#messages = new Listeners(options.log)
     this.#suspicions = new Listeners(options.log)
     this.#arrivals = new Listeners(options.log)
@@ -140,22 +144,11 @@ export class WebSocketPeerBus implements ConnectedBus {
   }
 
   want(interest: Interest): void {
-    const key = interestKey(interest)
-    const wanted = this.#wanted.get(key)
-    if (wanted) {
-      wanted.count++
-      return
-    }
-    this.#wanted.set(key, { interest, count: 1 })
-    this.#sayLater(key, interest, false)
+    this.#own.want(interest)
   }
 
   release(interest: Interest): void {
-    const key = interestKey(interest)
-    const wanted = this.#wanted.get(key)
-    if (!wanted || --wanted.count > 0) return
-    this.#wanted.delete(key)
-    this.#sayLater(key, interest, true)
+    this.#own.release(interest)
   }
 
   listen(listener: (message: PeerMessage, fromIncarnation: string) => void): () => void {
@@ -171,7 +164,7 @@ export class WebSocketPeerBus implements ConnectedBus {
     if (!admission?.ok) {
       if (admission)
         this.#options.log.warn(
-          { from: request.socket.remoteAddress, why: admission.why },
+          { address: request.socket.remoteAddress, reason: admission.why },
           'refused a connection to the peer bus',
         )
       refuse(socket, admission ? 401 : 503)
@@ -182,7 +175,7 @@ export class WebSocketPeerBus implements ConnectedBus {
       refuse(socket, 409)
       return
     }
-    const prove = (headers: string[]) => headers.push(this.#auth.answer(incarnation, dialer.nonce))
+    const prove = (headers: string[]) => headers.push(this.#auth.answer(incarnation, dialer))
     this.#server.once('headers', prove)
     this.#server.handleUpgrade(request, socket, head, webSocket => {
       socket.off('error', ignore)
@@ -193,10 +186,12 @@ export class WebSocketPeerBus implements ConnectedBus {
 
   #dial(peer: PeerAddress): PeerLink {
     const { self, clock, random, log, count, peerConnectMs, bufferedBytesMax = 16 << 20 } = this.#options
+    const { credentials = () => ({}) } = this.#options
     return new PeerLink({
       peer,
       self,
       auth: this.#auth,
+      credentials,
       clock,
       random,
       log,
@@ -205,7 +200,7 @@ export class WebSocketPeerBus implements ConnectedBus {
       bufferedBytesMax,
       hello: () => this.#hello(),
       onOpen: () => {
-        log.debug({ node: peer.node, incarnation: peer.incarnation }, 'connected to a peer')
+        log.debug({ member: peer.node, memberIncarnation: peer.incarnation }, 'connected to a peer')
         this.#openings.tell(peer.incarnation)
       },
       onHeard: () => this.#heard(),
@@ -217,8 +212,7 @@ export class WebSocketPeerBus implements ConnectedBus {
   }
 
   #hello(): string {
-    const interests = [...this.#wanted.values()].map(wanted => wanted.interest)
-    return JSON.stringify({ type: 'hello', ...this.#options.self(), interests } satisfies PeerMessage)
+    return JSON.stringify({ type: 'hello', ...this.#options.self(), interests: this.#own.all() } satisfies PeerMessage)
   }
 
   #accept(dialer: Dialer, socket: WebSocket): void {
@@ -237,7 +231,10 @@ export class WebSocketPeerBus implements ConnectedBus {
       if (this.#inbound.get(dialer.incarnation) === inbound) this.#receive(inbound, data, isBinary)
     })
     socket.on('error', error =>
-      this.#options.log.debug({ err: error, node: dialer.node }, 'the connection of a peer failed'),
+      this.#options.log.debug(
+        { err: error, member: dialer.node, memberIncarnation: dialer.incarnation },
+        'the connection of a peer failed',
+      ),
     )
     socket.on('close', () => {
       if (this.#inbound.get(dialer.incarnation) !== inbound) return
@@ -258,7 +255,10 @@ export class WebSocketPeerBus implements ConnectedBus {
     const { messages, malformed } = isBinary ? { messages: [], malformed: 1 } : parsePeerFrame(data.toString())
     if (malformed > 0) {
       this.#options.count('peerFramesMalformed', malformed)
-      this.#options.log.warn({ node, incarnation, malformed }, 'dropped what a peer sent and cannot be read')
+      this.#options.log.warn(
+        { member: node, memberIncarnation: incarnation, malformed },
+        'dropped what a peer sent and cannot be read',
+      )
     }
     for (const message of messages) {
       if (message.type === 'hello') this.#theirs.replace(incarnation, message.interests)
@@ -286,23 +286,6 @@ export class WebSocketPeerBus implements ConnectedBus {
       }
     }
     for (const [peer, texts] of perPeer) this.#links.get(peer)?.send(`{"type":"${type}","frames":[${texts.join(',')}]}`)
-  }
-
-  #sayLater(key: string, interest: Interest, saidBefore: boolean): void {
-    if (this.#unsaid.size === 0) this.#options.clock.soon(() => this.#sayInterests())
-    if (!this.#unsaid.has(key)) this.#unsaid.set(key, { interest, saidBefore })
-  }
-
-  #sayInterests(): void {
-    const add: Interest[] = []
-    const remove: Interest[] = []
-    for (const [key, { interest, saidBefore }] of this.#unsaid) {
-      const wanted = this.#wanted.has(key)
-      if (wanted && !saidBefore) add.push(interest)
-      if (!wanted && saidBefore) remove.push(interest)
-    }
-    this.#unsaid.clear()
-    if (add.length + remove.length > 0) this.broadcast({ type: 'interest', add, remove })
   }
 
   #heard(): void {

@@ -2,6 +2,7 @@
  * What arrives from a peer, checked before anybody believes it: a peer of another version, or a defect there, must not throw
  * here. A frame is one JSON array of messages; those that are not understood are left out and counted.
  */
+import { logLevelMsMax, logLevels } from '../domain/index.ts'
 import type { Interest, PeerMessage } from './bus-contract.ts'
 
 export interface ParsedFrame {
@@ -10,6 +11,9 @@ export interface ParsedFrame {
 }
 
 type Fields = Readonly<Record<string, unknown>>
+
+/** As in a body of the API. What lies deeper is no view of ours, and writing it out for a subscriber would exhaust the stack. */
+const nestingMax = 64
 
 export function parsePeerFrame(text: string): ParsedFrame {
   let parsed: unknown
@@ -35,6 +39,7 @@ function isPeerMessage(value: unknown): value is PeerMessage {
     case 'progress':
       return isListOf(value.frames, isProgressFrame)
     case 'look':
+      return value.handles === undefined || isListOf(value.handles, isText)
     case 'cluster-changed':
       return true
     case 'cancel':
@@ -47,6 +52,10 @@ function isPeerMessage(value: unknown): value is PeerMessage {
       return isText(value.incarnation)
     case 'store':
       return typeof value.reached === 'boolean'
+    case 'log-level':
+      return isText(value.id) && (value.change === null || (isFields(value.change) && isLogLevelChange(value.change)))
+    case 'log-level-is':
+      return isText(value.id) && isFields(value.is) && isLogLevelView(value.is)
     case 'goodbye':
       return value.reason === 'draining' || value.reason === 'stopping'
     default:
@@ -62,12 +71,19 @@ function isQueryFrame(value: unknown): boolean {
     isText(value.user) &&
     Number.isInteger(value.version) &&
     Number.isInteger(value.epoch) &&
-    isFields(value.query)
+    isFields(value.query) &&
+    isShallow(value.query)
   )
 }
 
 function isProgressFrame(value: unknown): boolean {
-  return isFields(value) && isText(value.handle) && isText(value.sessionId) && isFields(value.progress)
+  return (
+    isFields(value) &&
+    isText(value.handle) &&
+    isText(value.sessionId) &&
+    isFields(value.progress) &&
+    isShallow(value.progress)
+  )
 }
 
 function isOwnershipChange(change: Fields): boolean {
@@ -81,8 +97,26 @@ function isOwnershipChange(change: Fields): boolean {
   )
 }
 
+function isLogLevelChange({ level, forMs }: Fields): boolean {
+  const isTime = Number.isInteger(forMs) && Number(forMs) > 0 && Number(forMs) <= logLevelMsMax
+  return (level === null || isLogLevel(level)) && (forMs === null || isTime)
+}
+
+function isLogLevelView({ node, level, configured, revertsAt }: Fields): boolean {
+  return isText(node) && isLogLevel(level) && isLogLevel(configured) && (revertsAt === null || isText(revertsAt))
+}
+
+function isLogLevel(value: unknown): boolean {
+  return logLevels.some(level => level === value)
+}
+
 function isInterest(value: unknown): value is Interest {
   return isFields(value) && (value.kind === 'query' || value.kind === 'session') && isText(value.id)
+}
+
+function isShallow(value: unknown, levels = nestingMax): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return levels > 0 && Object.values(value).every(inner => isShallow(inner, levels - 1))
 }
 
 function isListOf(value: unknown, is: (element: unknown) => boolean): boolean {

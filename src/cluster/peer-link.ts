@@ -10,6 +10,7 @@ import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import { type Backoff, backoffDelayMs, type CancelTimer, type Clock, type Random } from '../async/index.ts'
 import type { PeerAddress } from './bus-contract.ts'
+import { isCertificateFault, type TowardsPeers } from './certificates.ts'
 import { busPath, type PeerAuth } from './peer-auth.ts'
 import type { ClusterLog, CountUp } from './ports.ts'
 import { isRefusal } from './probe.ts'
@@ -18,6 +19,7 @@ export interface PeerLinkOptions {
   readonly peer: PeerAddress
   readonly self: () => { readonly node: string; readonly incarnation: string }
   readonly auth: PeerAuth
+  readonly credentials: TowardsPeers
   readonly clock: Clock
   readonly random: Random
   readonly log: ClusterLog
@@ -70,7 +72,7 @@ export class PeerLink {
     this.#queuedLength += text.length
     if (this.#queuedLength + (this.#socket?.bufferedAmount ?? 0) > this.#options.bufferedBytesMax) {
       this.#options.count('peersCut')
-      this.#options.log.warn({ node: this.peer.node }, 'a peer reads too slowly: its connection is cut')
+      this.#options.log.warn(aboutPeer(this.peer), 'a peer reads too slowly: its connection is cut')
       this.#socket?.terminate()
       return false
     }
@@ -85,7 +87,7 @@ export class PeerLink {
   ping(): void {
     if (!this.#open || !this.#socket) return
     if (this.#pinged) {
-      this.#options.log.warn({ node: this.peer.node }, 'a peer does not answer pings: its connection is cut')
+      this.#options.log.warn(aboutPeer(this.peer), 'a peer does not answer pings: its connection is cut')
       this.#socket.terminate()
       return
     }
@@ -131,16 +133,22 @@ export class PeerLink {
   }
 
   #dial(): void {
-    const { peer, self, auth, log, dialMs } = this.#options
+    const { peer, self, auth, credentials, log, dialMs } = this.#options
     const { node, incarnation } = self()
-    const { headers, proof } = auth.dial(node, incarnation, peer.incarnation)
+    const { headers, proof } = auth.dial(node, incarnation, peer.incarnation, this.#failures)
     let socket: WebSocket
     try {
       const url = new URL(busPath, peer.address)
       url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
-      socket = new WebSocket(url, { headers, perMessageDeflate: false, handshakeTimeout: dialMs, maxPayload: 1024 })
+      socket = new WebSocket(url, {
+        ...credentials(),
+        headers,
+        perMessageDeflate: false,
+        handshakeTimeout: dialMs,
+        maxPayload: 1024,
+      })
     } catch (error) {
-      log.warn({ err: error, node: peer.node, address: peer.address }, 'a peer cannot be dialed at its address')
+      log.warn({ err: error, ...aboutPeer(peer) }, 'a peer cannot be dialed at its address')
       this.#redial()
       return
     }
@@ -148,22 +156,22 @@ export class PeerLink {
     let refused: 'refused' | 'other' | undefined
     socket.on('upgrade', (response: IncomingMessage) => {
       if (auth.proves(response.headers, proof)) return
-      log.warn(
-        { node: peer.node, address: peer.address },
-        'who answers at the address of a peer does not know the cluster secret',
-      )
+      log.warn(aboutPeer(peer), 'who answers at the address of a peer does not know the cluster secret')
       socket.terminate()
     })
     socket.on('unexpected-response', (request, response) => {
       if (response.statusCode === 409) refused = 'other'
       else if (this.#failures === 0)
-        log.warn({ node: peer.node, status: response.statusCode }, 'a peer refused the connection')
+        log.warn({ ...aboutPeer(peer), status: response.statusCode }, 'a peer refused the connection')
       request.destroy()
       socket.terminate()
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (isRefusal(error)) refused = 'refused'
-      if (this.#failures === 0) log.debug({ err: error, node: peer.node }, 'the connection to a peer failed')
+      if (this.#failures > 0) return
+      if (isCertificateFault(error))
+        log.warn({ err: error, ...aboutPeer(peer) }, 'this node and a peer do not believe each other by TLS')
+      else log.debug({ err: error, ...aboutPeer(peer) }, 'the connection to a peer failed')
     })
     socket.on('open', () => this.#opened(socket))
     socket.on('pong', () => {
@@ -205,4 +213,8 @@ export class PeerLink {
       if (!this.#stopped) this.#dial()
     })
   }
+}
+
+function aboutPeer({ node, incarnation, address }: PeerAddress) {
+  return { member: node, memberIncarnation: incarnation, address }
 }

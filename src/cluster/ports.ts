@@ -2,12 +2,15 @@
  * What the cluster asks of the rest of the node: the work that this incarnation owns, a log, counters, and the parts of the
  * store that the leader sweeps. Implemented elsewhere; the cluster knows no actor, no engine and no HTTP.
  */
-import type { ClusterStore, PageStore, QueryStore, SessionStore } from '../store/contract.ts'
+import type { ClusterStore, PageStore, QueryStore, RateStore, RetentionStore, SessionStore } from '../store/contract.ts'
 
 /** The queries that this incarnation owns. */
 export interface OwnedWork {
-  /** Compares the rows it owns with its live actors, rehydrates what is missing, delivers cancels. */
-  look(): Promise<void>
+  /**
+   * Compares the rows it owns with its live actors, rehydrates what is missing, delivers cancels. With `handles`, a hint, only
+   * those of them that are missing are rehydrated, if their rows are its own: what was given to it is alive sooner than all its rows are read.
+   */
+  look(handles?: readonly string[]): Promise<void>
   /** Delivers the cancels of the named queries; without it, a hint to cancel ends in `look`. */
   cancel?(handles: readonly string[]): void
   /** Fenced: stops every actor without writing, ends on the engines what this node ran. */
@@ -53,6 +56,16 @@ export type ClusterCount =
   | 'peerFramesMalformed'
   | 'peersCut'
 
+/** A dead member of whose queries the last was claimed. */
+export interface Recovered {
+  /** As it was fenced for; `forgotten`: its queries were found without a failover that was under way. */
+  readonly cause: string
+  /** Queries claimed by this leader. */
+  readonly queries: number
+  /** From the detection of the death; null where it is not known. */
+  readonly seconds: number | null
+}
+
 export type CountUp = (name: ClusterCount, by?: number) => void
 
 /** The parts of the store that the cluster uses; a `Store` is one. */
@@ -60,6 +73,8 @@ export interface ClusterStores {
   readonly cluster: ClusterStore
   readonly sessions: Pick<SessionStore, 'sweep'>
   readonly pages: Pick<PageStore, 'expire'>
-  readonly queries: Pick<QueryStore, 'countUnfinished' | 'forget'>
+  readonly queries: Pick<QueryStore, 'countUnfinished'>
+  readonly retention: RetentionStore
+  readonly rates: Pick<RateStore, 'sweep'>
   actAs(incarnation: string): Promise<void>
 }

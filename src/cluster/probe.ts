@@ -1,10 +1,11 @@
 /**
  * Asks an address which incarnation serves it. Only two answers prove anything: another incarnation, and a refused
- * connection; silence, resets and nonsense prove nothing.
+ * connection; silence, resets, nonsense and certificates that are not believed prove nothing.
  */
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import type { Clock } from '../async/index.ts'
+import type { TowardsPeers } from './certificates.ts'
 
 /** Served without authentication: who is there is no secret among those who can reach the port. */
 export const identityPath = '/cluster/v1/identity'
@@ -25,7 +26,7 @@ export type Probe = (address: string) => Promise<ProbeAnswer>
 
 const bodyBytesMax = 4096
 
-export function httpProbe(clock: Clock, probeMs: number): Probe {
+export function httpProbe(clock: Clock, probeMs: number, credentials: TowardsPeers = () => ({})): Probe {
   return address =>
     new Promise(resolve => {
       let url: URL
@@ -36,7 +37,8 @@ export function httpProbe(clock: Clock, probeMs: number): Probe {
       }
       const send = url.protocol === 'https:' ? requestHttps : requestHttp
       // A connection of its own: one kept alive could lead to a process that is already gone.
-      const request = send(url, { agent: false, headers: { connection: 'close', accept: 'application/json' } })
+      const headers = { connection: 'close', accept: 'application/json' }
+      const request = send(url, { agent: false, headers, ...credentials() })
       const cancel = clock.after(probeMs, () => answer({ kind: 'silent', why: `no answer within ${probeMs} ms` }))
       const answer = (answered: ProbeAnswer) => {
         cancel()

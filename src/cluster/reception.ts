@@ -8,7 +8,7 @@ export interface ReceptionOptions {
   readonly parts: Pick<ClusterParts, 'membership' | 'watch' | 'budgets' | 'leadership' | 'detector'>
   readonly work: OwnedWork
   readonly log: ClusterLog
-  readonly look: () => void
+  readonly look: (handles?: readonly string[]) => void
   readonly ownership: (change: OwnershipChangeView, users: readonly string[]) => void
 }
 
@@ -17,7 +17,7 @@ export function receive(message: PeerMessage, from: string, options: ReceptionOp
   const { membership, watch, budgets, leadership, detector } = parts
   switch (message.type) {
     case 'look':
-      look()
+      look(message.handles)
       break
     case 'cancel':
       if (work.cancel) work.cancel(message.handles)
@@ -32,7 +32,7 @@ export function receive(message: PeerMessage, from: string, options: ReceptionOp
       leadership.budgets.hint()
       break
     case 'goodbye':
-      log.debug({ from, reason: message.reason }, 'a peer says goodbye')
+      log.debug({ memberIncarnation: from, reason: message.reason }, 'a peer says goodbye')
       watch.hint()
       break
     case 'suspected':

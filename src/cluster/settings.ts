@@ -10,6 +10,8 @@ export interface ClusterSettings {
   readonly address: string
   /** Shared by all nodes; authenticates peers. */
   readonly secret: string
+  /** Accepted beside it, while it is being replaced. */
+  readonly secretAccepted?: string
   readonly softwareVersion: string
   /** Newest snapshot version that this software reads. */
   readonly snapshotVersion: number
@@ -60,7 +62,11 @@ export interface ClusterPeriods {
   /** How long a member that was taken over early, and lived, is not taken over early again. */
   readonly earlyTakeoverAfterMs: number
   readonly sweepMs: number
+  /** Between two looks for runs that engines have still to end. */
+  readonly owedEndsMs: number
   readonly recountMs: number
+  /** Between two comparisons of what lies outside the store with what it knows. */
+  readonly leftoversMs: number
 }
 
 type Given =
@@ -87,12 +93,14 @@ export function periodsOf(settings: Pick<ClusterSettings, Given>): ClusterPeriod
     claimsMax: settings.claimsMax ?? 500,
     budgetsMs: leaseMs * 3,
     probeMs: settings.probeMs ?? Math.min(1000, leaseMs / 4),
-    probePauseMs: 15,
+    probePauseMs: 5,
     peerConnectMs: settings.peerConnectMs ?? 1000,
     pingMs: Math.max(250, leaseMs / 2),
     cutOffMs: leaseMs * 3,
     earlyTakeoverAfterMs: settings.earlyTakeoverBanMs ?? 3_600_000,
     sweepMs: Math.max(10_000, leaseMs * 5),
+    owedEndsMs: Math.max(2_000, leaseMs),
     recountMs: 300_000,
+    leftoversMs: 3_600_000,
   }
 }

@@ -1,10 +1,11 @@
 /** Environment variables and flags as values of the configuration: names to keys, texts to types. */
 import { nearestKey } from './faults.ts'
 import type { Merge } from './merge.ts'
+import type { SecretFile } from './secret-file.ts'
 import { isTree, join, mapOf, newTree, type SchemaNode, setAt, type Tree, upperSnake } from './tree.ts'
 
 /** Variables with our prefix that are not keys: they belong to the command line and to the tests. */
-const otherVariables = /^LENS_(CONFIG|SERVER|TOKEN|USER|TEST_.*|BENCH_.*)$/
+const otherVariables = /^LENS_(CONFIG|SERVER|TOKEN|USER|CA|TEST_.*|BENCH_.*)$/
 /** What Kubernetes sets in every container beside a service called `lens`. */
 const serviceLinks = /^LENS_(SERVICE_(HOST|PORT.*)|PORT_\d+_TCP.*)$/
 
@@ -30,7 +31,9 @@ export function readEnvironment(
   for (const [variable, text] of Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (!variable.startsWith('LENS_') || otherVariables.test(variable) || serviceLinks.test(variable)) continue
     if (text === undefined || text === '') continue
-    const found = short.get(variable) ?? keyOf(variable.slice('LENS_'.length), schema, current)
+    const named = (name: string) => short.get(name) ?? keyOf(name.slice('LENS_'.length), schema, current)
+    const plain = named(variable)
+    const found = plain ?? secretOf(variable, named)
     if (!found) {
       const meant = nearestKey(variable, [...variables(schema), ...short.keys()])
       merge.fault('', `${variable}: unknown variable; did you mean ${meant}?`, 'environment')
@@ -38,14 +41,20 @@ export function readEnvironment(
     }
     const key = found.path.join('.')
     const before = sources.get(key)
-    if (before !== undefined && env[before] !== text) {
+    if (before !== undefined && (env[before] !== text || !plain)) {
       merge.fault(key, `set twice and differently, by ${before} and by ${variable}`, 'environment')
       continue
     }
     sources.set(key, variable)
-    setAt(tree, found.path, fromText(found.node, text))
+    setAt(tree, found.path, plain ? fromText(found.node, text) : ({ file: text } satisfies SecretFile))
   }
   return { tree, sources }
+}
+
+/** The secret whose file a variable names: `LENS_CLUSTER_SECRET_FILE`. A key that is called so itself comes first. */
+function secretOf(variable: string, named: (variable: string) => Found | undefined): Found | undefined {
+  const found = variable.endsWith('_FILE') ? named(variable.slice(0, -'_FILE'.length)) : undefined
+  return found?.node.secret ? found : undefined
 }
 
 /** Flags: dotted keys with texts or values of the right type. */
@@ -123,6 +132,7 @@ function nodeAt(schema: SchemaNode, path: readonly string[]): SchemaNode | undef
 /** The text as the leaf's type, or the text itself when it is none: the check then says what was expected. */
 function fromText(node: SchemaNode, text: string): unknown {
   if (node.type === 'integer') return /^[+-]?\d+$/.test(text.trim()) ? Number(text) : text
+  if (node.type === 'boolean') return text === 'true' || (text === 'false' ? false : text)
   if (node.type === 'array')
     return text
       .split(',')

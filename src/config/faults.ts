@@ -32,6 +32,8 @@ export function expectation(node: SchemaNode): string {
       const unit = node.unit === 'ms' ? ' (milliseconds)' : node.unit ? ` (${node.unit})` : ''
       return `an integer from ${node.minimum} to ${node.maximum}${unit}`
     }
+    case 'boolean':
+      return 'true or false'
     case 'array':
       return 'a list of texts'
     case 'object':

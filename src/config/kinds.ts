@@ -18,6 +18,7 @@ export const bytes = (value: number, minimum: number, notes: LeafNotes, maximum 
   Type.Integer({ default: value, minimum, maximum, unit: 'bytes', ...notes })
 export const count = (value: number, minimum: number, notes: LeafNotes, maximum = 1_000_000_000) =>
   Type.Integer({ default: value, minimum, maximum, ...notes })
+export const flag = (value: boolean, notes: LeafNotes) => Type.Boolean({ default: value, ...notes })
 export const text = (value: string, notes: LeafNotes) => Type.String({ default: value, minLength: 1, ...notes })
 /** A text that is made from other keys when it is not set. */
 export const derivedText = (notes: LeafNotes & { derived: string; pattern?: string; minLength?: number }) =>

@@ -23,13 +23,15 @@ export interface ConfigSources {
   /** False only looks: no folder and no secret is made, and a secret that is yet to be made is an empty text. */
   readonly makeSecret?: boolean
   readonly random?: Random
+  /** Told what works, and should not stay as it is: a line each, without secrets. */
+  readonly warn?: (line: string) => void
 }
 
 /** Loads the configuration. Throws one `ConfigError` that lists every fault. */
 export function loadConfig(sources: ConfigSources = {}): Config {
   const { overrides = {}, env = {}, cwd = process.cwd(), random = systemRandom } = sources
   const schema = configSchema as SchemaNode
-  const merge = new Merge(schema)
+  const merge = new Merge(schema, cwd)
   const tree = defaultsOf(schema) as Tree
 
   const file = sources.file ?? (env.LENS_CONFIG || undefined)
@@ -46,6 +48,7 @@ export function loadConfig(sources: ConfigSources = {}): Config {
   }
   const config = derive(tree, merge, cwd, sourceOf)
   if (merge.faults.length > 0) throw new ConfigError(merge.faults)
+  for (const line of merge.warnings) sources.warn?.(line)
   return withSecret(config, sources.makeSecret ?? true, random)
 }
 

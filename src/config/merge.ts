@@ -1,6 +1,7 @@
 /** Lays one source of values over another along the schema, and notes what does not fit instead of stopping at it. */
 import { Value } from 'typebox/value'
 import { type ConfigFault, expectation, knownKeys, nearestKey, shown } from './faults.ts'
+import { isSecretFile, secretIn, tooOpen } from './secret-file.ts'
 import { isTree, join, mapOf, newTree, type SchemaNode, type Tree } from './tree.ts'
 
 /** A fresh tree of all defaults below `node`; leaves without one are absent. */
@@ -31,11 +32,16 @@ function overlaid(node: SchemaNode, value: Tree): unknown {
 
 export class Merge {
   readonly faults: ConfigFault[] = []
+  /** What works, and should not stay as it is. */
+  readonly warnings: string[] = []
   readonly #root: SchemaNode
+  readonly #cwd: string
   readonly #faulty = new Set<string>()
 
-  constructor(root: SchemaNode) {
+  /** `cwd`: where the paths of files of secrets start. */
+  constructor(root: SchemaNode, cwd = process.cwd()) {
     this.#root = root
+    this.#cwd = cwd
   }
 
   fault(key: string, message: string, source: string | null): void {
@@ -81,9 +87,24 @@ export class Merge {
     path: string,
     key: string,
     into: Tree,
-    value: unknown,
+    given: unknown,
     sourceOf: (key: string) => string,
   ): void {
+    let value = given
+    if (node.secret && isSecretFile(given)) {
+      try {
+        value = secretIn(given, this.#cwd)
+      } catch (error) {
+        this.fault(path, (error as Error).message, sourceOf(path))
+        return
+      }
+      if (value === '') {
+        this.fault(path, `expected a file that is not empty: ${given.file}`, sourceOf(path))
+        return
+      }
+      const warning = tooOpen(given.file, this.#cwd)
+      if (warning !== null) this.warnings.push(`${path}: ${warning}`)
+    }
     if (Value.Check(node as Parameters<typeof Value.Check>[0], value)) into[key] = value
     else this.fault(path, `expected ${expectation(node)}, found ${shown(value, node)}`, sourceOf(path))
   }

@@ -5,8 +5,10 @@
  * Units come last in names: `…Ms` milliseconds, `…Bytes`/`…BytesMax` bytes; a bare count ends in what it counts or `Max`.
  */
 import { type Static, Type } from 'typebox'
+import { authSchema } from './auth-schema.ts'
 import { engineSchema, laneSchema } from './engine-schema.ts'
-import { bytes, count, dayMs, derivedMilliseconds, derivedText, group, MiB, milliseconds, text } from './kinds.ts'
+import { bytes, count, dayMs, derivedMilliseconds, derivedText, flag, group, MiB, milliseconds, text } from './kinds.ts'
+import { storeTlsSchema, tlsSchema } from './tls-schema.ts'
 import type { DeepReadonly } from './tree.ts'
 
 export const configSchema = group('Lens HA.', {
@@ -37,6 +39,11 @@ export const configSchema = group('Lens HA.', {
       env: 'LENS_ADVERTISE_URL',
       description: 'How peers and clients reach this node: an http or https URL without a path.',
     }),
+    trustedProxies: Type.Array(Type.String({ minLength: 2 }), {
+      default: [],
+      description:
+        'Addresses or networks (`10.0.0.0/8`) of the proxies before the nodes: what they say in X-Forwarded-For is the address of the client.',
+    }),
   }),
   dataDir: text('./data', {
     env: 'LENS_DATA_DIR',
@@ -66,6 +73,7 @@ export const configSchema = group('Lens HA.', {
       },
       600_000,
     ),
+    tls: storeTlsSchema,
   }),
   cluster: group('Membership, leadership, takeover.', {
     secret: derivedText({
@@ -75,6 +83,14 @@ export const configSchema = group('Lens HA.', {
       secret: true,
       description: 'What nodes authenticate to each other with; the same on all, 16 characters or more.',
     }),
+    secretAccepted: Type.Optional(
+      Type.String({
+        minLength: 16,
+        secret: true,
+        description:
+          'A second secret that is accepted beside `cluster.secret`, while it is being replaced on one node after the other.',
+      }),
+    ),
     leaseMs: milliseconds(
       2000,
       200,
@@ -117,6 +133,7 @@ export const configSchema = group('Lens HA.', {
       description: 'A node that was taken over early and proves alive is then given its whole lease for this long.',
     }),
   }),
+  tls: tlsSchema,
   drain: group('Leaving the cluster without anyone noticing.', {
     graceMs: milliseconds(
       25_000,
@@ -172,6 +189,14 @@ export const configSchema = group('Lens HA.', {
       description:
         'Running queries of one user in the cluster; more wait. 0 = unlimited: the slots of the lanes and turns among users bound them.',
     }),
+    requestsPerUser: count(0, 0, {
+      description:
+        'Requests of one user a second in the cluster, twice as many at once; more get RATE_LIMITED. 0 = unlimited.',
+    }),
+    requestsPerAddress: count(0, 0, {
+      description:
+        'Requests from one address a second in the cluster, twice as many at once. 0 = unlimited. Behind a proxy set `node.trustedProxies`.',
+    }),
     sqlBytesMax: bytes(MiB, 1, { description: 'SQL text of one statement.' }, 64 * MiB),
     bodyBytesMax: bytes(
       2 * MiB,
@@ -220,14 +245,14 @@ export const configSchema = group('Lens HA.', {
   sessions: group('Sessions.', {
     idleMs: milliseconds(dayMs, 1000, {
       description:
-        'A session that nobody used for this long expires; unfinished queries, long polls and subscriptions are use.',
+        'A session that nobody used for this long expires; unfinished queries, long polls, subscriptions and inspections are use.',
     }),
     revalidateMs: milliseconds(
       300,
       20,
       {
         description:
-          'Open long polls and subscriptions are checked against the database this often; a session closed elsewhere ends them.',
+          'Open long polls, subscriptions and inspections are checked against the database this often; a session closed elsewhere ends them.',
       },
       60_000,
     ),
@@ -242,6 +267,15 @@ export const configSchema = group('Lens HA.', {
       { description: 'How long rows are kept after the query ended; then they answer RESULT_EXPIRED.' },
       365 * dayMs,
     ),
+    bytesMax: bytes(
+      0,
+      0,
+      {
+        description:
+          'How large the rows of all finished queries may be together, as JSON text; beyond, those that would expire next answer RESULT_EXPIRED at once. 0 = unlimited.',
+      },
+      2 ** 50,
+    ),
     directory: Type.Optional(
       Type.String({
         minLength: 1,
@@ -250,12 +284,30 @@ export const configSchema = group('Lens HA.', {
     ),
   }),
   queries: group('Queries.', {
-    retentionMs: milliseconds(7 * dayMs, 1000, { description: 'How long finished queries stay listed.' }, 3650 * dayMs),
+    retentionMs: milliseconds(
+      7 * dayMs,
+      1000,
+      { description: 'How long finished queries stay listed; their rows not longer than they.' },
+      3650 * dayMs,
+    ),
+    finishedMax: count(0, 0, {
+      description:
+        'How many finished queries stay listed; beyond, those that ended first are forgotten. 0 = unlimited.',
+    }),
     engineFailuresMax: count(
       3,
       1,
-      { description: 'Attempts that may fail because the engine could not be reached.' },
+      { description: 'How often the engine may be lost under one query; then ENGINE_UNAVAILABLE.' },
       1000,
+    ),
+    enginePatienceMs: milliseconds(
+      300_000,
+      0,
+      {
+        description:
+          'How long a query waits, in the queue, for an engine that cannot be reached; of a group, as long as none can.',
+      },
+      dayMs,
     ),
     engineDeathsMax: count(
       3,
@@ -273,17 +325,7 @@ export const configSchema = group('Lens HA.', {
       3_600_000,
     ),
   }),
-  auth: group('Who may do what.', {
-    method: Type.Enum(['none'], {
-      default: 'none',
-      description:
-        'How opening a session authenticates: `none` believes the named user, for development and trusted networks.',
-    }),
-    admins: Type.Array(Type.String({ minLength: 1 }), {
-      default: ['admin'],
-      description: "Users who see everybody's queries and may drain nodes.",
-    }),
-  }),
+  auth: authSchema,
   cors: group('Browsers.', {
     origins: Type.Array(Type.String({ minLength: 1 }), {
       default: [],
@@ -292,9 +334,12 @@ export const configSchema = group('Lens HA.', {
   }),
   stream: group('WebSocket subscriptions.', {
     bufferBytesMax: bytes(
-      MiB,
+      (3 * MiB) / 4,
       16_384,
-      { description: 'Unsent bytes for one reader; a slower one is closed with 1013 and resumes with `after`.' },
+      {
+        description:
+          'Unsent bytes for one reader; a slower one is closed with 1013 and resumes with `after`. With what surrounds them, a reader takes 1 MB at the most.',
+      },
       1024 * MiB,
     ),
     pingMs: milliseconds(
@@ -304,11 +349,31 @@ export const configSchema = group('Lens HA.', {
       3_600_000,
     ),
   }),
+  inspector: group('The live machines, for tools outside.', {
+    enabled: flag(true, {
+      description:
+        "Whether `/api/v1/inspect` streams the steps of this node's actors to inspectors such as Stately's: admins see all, others their own.",
+    }),
+  }),
+  lensApi: group('The wire protocol of Apache Lens, for its clients.', {
+    enabled: flag(true, {
+      description: "Whether `/lensapi` answers Apache Lens's clients; else it is as any path that does not exist.",
+    }),
+  }),
+  audit: group('Who did what.', {
+    file: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'File of JSON lines about sessions opened and refused, queries submitted and cancelled, rows read, nodes drained, log levels changed; `-` is standard output. None unless set. SIGHUP opens it anew.',
+      }),
+    ),
+  }),
   log: group('Log, JSON lines on standard output.', {
     level: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       default: 'info',
       env: 'LENS_LOG_LEVEL',
-      description: 'The least severe level that is written.',
+      description: 'The least severe level that is written; `lens log-level` changes it while nodes run.',
     }),
   }),
 })

@@ -11,7 +11,7 @@ export type Tree = { [key: string]: unknown }
 
 /** What the loader and the reference read of a schema; typebox schemas are JSON Schema objects with our notes beside. */
 export interface SchemaNode {
-  readonly type?: 'object' | 'string' | 'integer' | 'array'
+  readonly type?: 'object' | 'string' | 'integer' | 'boolean' | 'array'
   readonly enum?: readonly string[]
   readonly description?: string
   readonly default?: unknown

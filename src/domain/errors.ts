@@ -117,6 +117,12 @@ export const errorCatalogue = {
     title: 'Engine unavailable',
     when: 'The engine cannot be reached.',
   },
+  ISSUER_UNAVAILABLE: {
+    status: 503,
+    retryable: true,
+    title: 'Issuer unavailable',
+    when: 'The issuer of tokens (`auth.jwt.issuer`) cannot be asked for its keys; the token may be right.',
+  },
   EXECUTION_FAILED: {
     status: null,
     retryable: false,

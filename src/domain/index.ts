@@ -1,5 +1,6 @@
 export * from './errors.ts'
 export * from './frames.ts'
+export * from './machine-graph.ts'
 export * from './query-machine.ts'
 export * from './recovery.ts'
 export * from './session-machine.ts'

@@ -30,10 +30,10 @@ export type StopReason = 'cancel' | 'deadline' | 'hand-over' | 'abandoned'
 /**
  * What made an attempt fail; each kind has its own bound in the failure policy.
  * `statement`: the engine refused or failed it, or a limit was exceeded; never repeated.
- * `engine`: its engine could not be reached. `engine-process`: the engine's process died under it.
+ * `engine-away`: its engine could not be reached, and nothing had begun there. `engine`: it was lost under it. `engine-process`: the engine's process died under it.
  * `node`: the node that ran it died. `hand-over`: stopped to run elsewhere; never counts.
  */
-export type FailureKind = 'statement' | 'engine' | 'engine-process' | 'node' | 'hand-over'
+export type FailureKind = 'statement' | 'engine-away' | 'engine' | 'engine-process' | 'node' | 'hand-over'
 
 export interface QueryInput {
   readonly handle: string

@@ -3,12 +3,15 @@
  */
 import type { ErrorCode } from './errors.ts'
 import type { FailureKind } from './query-machine.ts'
+import type { FailedAttempt } from './views.ts'
 import { holdsSlot, isFinished, type Mode, type OnRecovery, type QueryStatus } from './vocabulary.ts'
 
 /** Bounds on repetition, per query. */
 export interface FailurePolicy {
-  /** Attempts that may fail because the engine could not be reached. */
+  /** How often the engine may be lost under it. */
   readonly engineFailuresMax: number
+  /** How long an engine that is away is waited for; meanwhile nothing counts that had not begun there. */
+  readonly enginePatienceMs: number
   /** Deaths of its engine's process; one more attempt never begins. */
   readonly engineDeathsMax: number
   /** Deaths of the node that ran it. */
@@ -19,6 +22,8 @@ export interface FailurePolicy {
 
 /** However often an engine could not be reached, it is asked again after this long. */
 export const retryDelayMsMax = 60_000
+/** The same for one under which nothing had begun: that it is back is noticed before the next attempt. */
+export const awayDelayMsMax = 5_000
 
 export interface Failure {
   readonly kind: FailureKind
@@ -33,11 +38,30 @@ export interface FailureDecision {
   readonly retryDelayMs: number | null
 }
 
-/** Another attempt, or the end. `failures` counts those before this one. */
+/**
+ * Since when its engine has been away, in milliseconds since 1970: the first of the latest attempts that failed so, one soon after the other.
+ * Between two that lie further apart than the patience reaches, it was there.
+ */
+export function awaySince(
+  failedAttempts: readonly Pick<FailedAttempt, 'code' | 'at'>[],
+  nowMs: number,
+  { enginePatienceMs }: FailurePolicy,
+): number {
+  let since = nowMs
+  for (const { code, at } of failedAttempts.toReversed()) {
+    const atMs = Date.parse(at)
+    if (code !== 'ENGINE_UNAVAILABLE' || since - atMs > enginePatienceMs) break
+    since = Math.min(since, atMs)
+  }
+  return since
+}
+
+/** Another attempt, or the end. `failures` counts those before this one; `awayMs`: for how long its engine has been away. */
 export function nextAfterFailure(
   failure: Failure,
   failures: Readonly<Partial<Record<FailureKind, number>>>,
   policy: FailurePolicy,
+  awayMs: number,
 ): FailureDecision {
   const count = (failures[failure.kind] ?? 0) + 1
   const { code, message } = failure
@@ -52,10 +76,12 @@ export function nextAfterFailure(
       return end(code, message)
     case 'hand-over':
       return again(0)
-    case 'engine':
-      return count >= policy.engineFailuresMax
+    case 'engine-away':
+      return count >= policy.engineFailuresMax && awayMs >= policy.enginePatienceMs
         ? end(code, message)
-        : again(Math.min(policy.retryDelayMs * 2 ** (count - 1), Math.max(policy.retryDelayMs, retryDelayMsMax)))
+        : again(delayMs(policy, count, awayDelayMsMax))
+    case 'engine':
+      return count >= policy.engineFailuresMax ? end(code, message) : again(delayMs(policy, count, retryDelayMsMax))
     case 'engine-process':
       return count >= policy.engineDeathsMax
         ? end('RECOVERY_FAILED', `Its engine process died ${count} times while it ran: ${message}`)
@@ -67,12 +93,18 @@ export function nextAfterFailure(
   }
 }
 
+function delayMs({ retryDelayMs }: FailurePolicy, count: number, longestMs: number): number {
+  return Math.min(retryDelayMs * 2 ** (count - 1), Math.max(retryDelayMs, longestMs))
+}
+
 /** What the engine says of the run that an orphan left behind. */
 export type EngineAnswer =
   /** Still there: can be reattached. */
   | 'running'
-  /** Its effects are there for good. */
+  /** Its effects are there for good, and it gave no rows. */
   | 'committed'
+  /** Its effects are there for good; the rows that it gave are not to be had again. */
+  | 'committed-with-rows'
   /** It ended without effect. */
   | 'ended'
   /** The engine ended with the old owner, or its end was asked for; whether it had an effect is not known. */
@@ -140,7 +172,7 @@ export function decideOrphan(facts: OrphanFacts): OrphanDecision {
   // A cancel that was asked for reaches the run by the ordinary path, once it is followed again.
   if (engine === 'running')
     return { do: nobodyWaits && !cancelRequested && status !== 'EXECUTED' ? 'abandon' : 'reattach' }
-  if (engine === 'committed')
+  if (engine === 'committed' || engine === 'committed-with-rows')
     return rowsOwed ? fail('RECOVERY_FAILED', 'The statement was executed, but its rows are lost.') : { do: 'finish' }
   if (engine === 'ended' || safeToRepeat) {
     // EXECUTED takes a cancel only of what is safe to repeat; another attempt meets the cancel in QUEUED.

@@ -5,7 +5,7 @@
  *     OPEN ─ CLOSE_REQUESTED → CLOSING ─ CLOSED → CLOSED       CLOSING: its queries still run, new calls are refused
  *        └ EXPIRED → EXPIRED
  */
-import { setup } from 'xstate'
+import { initialTransition, type StateValue, setup, transition } from 'xstate'
 import { stepsOf } from './step.ts'
 
 export const sessionMachineVersion = 1
@@ -75,3 +75,15 @@ export const sessionMachine = setup({
     EXPIRED: { type: 'final' },
   },
 })
+
+/** Replays the events of a session from its beginning; yields the state after each. Pure. */
+export function* replaySession(
+  input: SessionInput,
+  events: Iterable<SessionEvent>,
+): Generator<{ readonly value: StateValue; readonly context: SessionContext }> {
+  let [snapshot] = initialTransition(sessionMachine, input)
+  for (const event of events) {
+    ;[snapshot] = transition(sessionMachine, snapshot, event)
+    yield { value: snapshot.value, context: snapshot.context }
+  }
+}

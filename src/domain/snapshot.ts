@@ -43,6 +43,12 @@ export interface QuerySpecification {
   readonly priority: Priority
 }
 
+/**
+ * Steps from version n to n - 1, for as long as members may live that read no newer one. Until the newer format is written, a machine
+ * of version n behaves as one of n - 1 did: what it is in can be said in the older words.
+ */
+export const snapshotDowngrades: Readonly<Record<number, (snapshot: StoredSnapshot) => StoredSnapshot>> = {}
+
 /** Steps from version n to n + 1; the fixtures under `test/fixtures/snapshots` must restore for ever. */
 export const snapshotUpgrades: Readonly<Record<number, (snapshot: StoredSnapshot) => StoredSnapshot>> = {}
 
@@ -80,7 +86,14 @@ function shapeOf<Shape>(shape: Readonly<Record<keyof Shape, Holds>>): Holds {
 }
 
 const isLane = oneOf('auto', ...lanes)
-const failureKinds = ['statement', 'engine', 'engine-process', 'node', 'hand-over'] satisfies FailureKind[]
+const failureKinds = [
+  'statement',
+  'engine-away',
+  'engine',
+  'engine-process',
+  'node',
+  'hand-over',
+] satisfies FailureKind[]
 const stopReasons = ['cancel', 'deadline', 'hand-over', 'abandoned'] satisfies StopReason[]
 
 const contextShape: Readonly<Record<keyof QueryContext, Holds>> = {
@@ -162,6 +175,21 @@ export function upgradeSnapshot(
     const upgrade = upgrades[from]
     if (!upgrade) throw new Error(`nothing upgrades a snapshot of version ${from}`)
     snapshot = { ...upgrade(snapshot), machineVersion: from + 1 }
+  }
+  return snapshot
+}
+
+/** A snapshot for members that read nothing newer than `version`, step by step; as it is where it is no newer. Throws when there is no way. */
+export function downgradeSnapshot(
+  stored: StoredSnapshot,
+  version: number,
+  downgrades: typeof snapshotDowngrades = snapshotDowngrades,
+): StoredSnapshot {
+  let snapshot = stored
+  for (let from = stored.machineVersion; from > version; from--) {
+    const downgrade = downgrades[from]
+    if (!downgrade) throw new Error(`nothing downgrades a snapshot of version ${from}`)
+    snapshot = { ...downgrade(snapshot), machineVersion: from - 1 }
   }
   return snapshot
 }

@@ -2,7 +2,17 @@
  * What clients see of a session and of a query: the shapes of the wire contract, free of any import but the
  * vocabulary, so that the client library and the browser can use them too.
  */
-import type { Lane, MemberState, Mode, Operation, Outcome, Priority, QueryStatus, SessionStatus } from './vocabulary.ts'
+import type {
+  Lane,
+  LogLevel,
+  MemberState,
+  Mode,
+  Operation,
+  Outcome,
+  Priority,
+  QueryStatus,
+  SessionStatus,
+} from './vocabulary.ts'
 
 /** A result column; `type` is the engine's own name of the type. */
 export interface Column {
@@ -124,6 +134,8 @@ export interface NodeView {
 }
 
 export interface ClusterView {
+  /** The database's clock when this was said: `leaseExpiresAt` is by it, and a reader's own clock may be wrong. */
+  readonly now: string
   readonly leader: { readonly node: string; readonly term: number; readonly expiresAt: string } | null
   readonly nodes: readonly NodeView[]
 }
@@ -166,4 +178,22 @@ export interface TableView {
 export interface MachineCounts {
   readonly sessions: Readonly<Record<string, number>>
   readonly queries: Readonly<Record<string, number>>
+}
+
+/** What a node writes to its log. */
+export interface LogLevelView {
+  readonly node: string
+  /** Null, like `configured`: the node did not answer. */
+  readonly level: LogLevel | null
+  /** What its configuration says, and a restart brings back. */
+  readonly configured: LogLevel | null
+  /** When it returns to the configured one by itself, by its own clock; null: it does not. */
+  readonly revertsAt: string | null
+}
+
+/** Another level, or, with null, the configured one. */
+export interface LogLevelChange {
+  readonly level: LogLevel | null
+  /** After so many milliseconds the configured one returns; null: it stays until the process ends. */
+  readonly forMs: number | null
 }

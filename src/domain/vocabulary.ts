@@ -76,3 +76,9 @@ export type OnRecovery = 'auto' | 'rerun' | 'fail'
 
 /** A member's state as its row says it; `dead` is final for that incarnation. */
 export type MemberState = 'alive' | 'draining' | 'dead'
+
+/** From the most severe to none at all; a line is written when its own level is at least as severe as its node's. */
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export type LogLevel = (typeof logLevels)[number]
+/** For as long as a level that was set at run time may hold, in milliseconds: a week. */
+export const logLevelMsMax = 7 * 24 * 60 * 60 * 1000

@@ -37,6 +37,19 @@ export interface RowBatch {
   readonly bytes: number
   /** One JSON array per row, each followed by a line feed, UTF-8; compressed with zstd. */
   readonly data: Uint8Array
+  /**
+   * Where the engine goes on behind these rows, of which there may be none. It and they are durable before the next batch is taken: then what
+   * came before is gone at the engine.
+   */
+  readonly continues?: EngineHandle
+}
+
+/** What a statement made of the session that it ran in, where the engine keeps none. */
+export interface SessionChange {
+  /** Left out: as it was. */
+  readonly database?: string | null
+  /** null takes one away. */
+  readonly properties: Readonly<Record<string, string | null>>
 }
 
 /** A statement that the engine has. */
@@ -45,7 +58,12 @@ export interface Run {
   readonly engineHandle: EngineHandle | null
   /** It runs in a read-only transaction, or on a read-only engine. */
   readonly safeToRepeat: boolean
-  /** Known before the first row. Empty for a statement that returns none. Rejects with the statement's failure. */
+  /** So many of its rows were stored by an earlier owner, and `rows()` begins behind them; left out: it begins with the first one. */
+  readonly storedRows?: number
+  /**
+   * Known with the first row. Empty for a statement that returns none. Rejects with the statement's failure. Who stores the rows asks for
+   * them first: where they have to be fetched to know it, only `rows()` says what has to be durable.
+   */
   columns(): Promise<readonly Column[]>
   /**
    * The rows, in order, in batches of bounded size; the engine waits while the consumer does. Ends when the statement has
@@ -54,6 +72,8 @@ export interface Run {
    */
   rows(): AsyncIterable<RowBatch>
   progress(): Progress
+  /** What the statement made of its session, once its rows have ended; null: nothing. */
+  sessionChange?(): SessionChange | null
   /** Asks the engine for the end, and resolves when the engine has confirmed it (also when it had ended before). Safe twice. */
   cancel(): Promise<void>
   /** Lets go without ending it (the run goes on at the engine, where the engine can), frees what is held here. Safe twice. */
@@ -73,11 +93,14 @@ export type EngineFailure =
   /** The engine's process died under it. */
   | 'process-died'
 
+/** A statement may say anything in its errors, and they are kept with its query. */
+const messageLengthMax = 8_192
+
 export class EngineError extends Error {
   readonly failure: EngineFailure
   /** `message` is the engine's own, free of paths and secrets of the server. */
   constructor(failure: EngineFailure, message: string, options: { cause?: unknown } = {}) {
-    super(message, options)
+    super(message.length <= messageLengthMax ? message : `${message.slice(0, messageLengthMax)}…`, options)
     this.name = 'EngineError'
     this.failure = failure
   }
@@ -117,10 +140,10 @@ export interface EngineDriver {
    */
   submit(request: StatementRequest, onIdentity: (engineHandle: EngineHandle) => Promise<void>): Promise<Run>
   /**
-   * Finds a run of an earlier owner, whose rows then come from the first one on; null when the engine does not have it. Rejects
-   * with `unavailable` when the engine cannot be asked.
+   * Finds a run of an earlier owner, who had stored so many rows of it; null when the engine does not have it. Rejects with `unavailable`
+   * when the engine cannot be asked.
    */
-  attach(request: StatementRequest, engineHandle: EngineHandle | null): Promise<Run | null>
+  attach(request: StatementRequest, engineHandle: EngineHandle | null, storedRows: number): Promise<Run | null>
   /**
    * What became of a run whose owner is gone, or that was lost or ended by its owner, after its end was asked for where that can be.
    * Rejects with `unavailable` when the engine cannot be asked.
@@ -132,12 +155,14 @@ export interface EngineDriver {
 /** The engines of this node by name, and who serves a name or group. */
 export interface Engines {
   readonly drivers: readonly EngineDriver[]
+  /** The driver of an engine by its name; null: the default one, the first configured. Of a group's name, the first healthy one. */
+  choose(name: string | null): EngineDriver | undefined
   /**
-   * The driver for an engine's or group's name, null = the default one (the first configured). Of a group, the first healthy
-   * one. With `except` (an engine's name that failed), another of the same group where there is one, also when `name` is
-   * that engine's own. Undefined: no such engine.
+   * Those that may run a statement for this name (as for `choose`): of a group the healthy ones, or all when none is. Without
+   * `except`, an engine that was lost, as long as there is another of its group, also when `name` is that engine's own. Empty: there is
+   * no such engine.
    */
-  choose(name: string | null, except?: string | null): EngineDriver | undefined
+  candidates(name: string | null, except: string | null): readonly EngineDriver[]
   start(): Promise<void>
   stop(): Promise<void>
 }

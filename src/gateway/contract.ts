@@ -8,7 +8,10 @@ import type {
   EngineView,
   FailoverView,
   Lane,
+  LogLevelChange,
+  LogLevelView,
   MachineCounts,
+  MachineMoment,
   Mode,
   OnRecovery,
   Operation,
@@ -24,18 +27,31 @@ import type {
   WireValue,
 } from '../domain/index.ts'
 
+/** Where a call comes from: for the audit log. */
+export interface Origin {
+  readonly address: string
+  readonly requestId: string
+}
+
 /** Who calls: a validated session. */
 export interface Principal {
   readonly sessionId: string
   readonly user: string
   readonly admin: boolean
+  readonly origin?: Origin
 }
 
 export interface OpenSessionRequest {
-  /** The user that the authentication method found. */
+  /** The user that the authentication method found, and whether it says that this is an admin. */
   readonly user: string
+  readonly admin?: boolean
+  readonly origin?: Origin
   readonly database?: string | null
+  /** Refused with NOT_FOUND if the default engine says at once that there is no such database. */
+  readonly databaseChecked?: boolean
   readonly properties?: Readonly<Record<string, string>>
+  /** `uuid`: the token's secret is a UUID, for protocols that carry nothing else. */
+  readonly secretForm?: 'uuid'
 }
 
 export interface SubmitRequest {
@@ -44,6 +60,10 @@ export interface SubmitRequest {
   readonly mode?: Mode
   readonly timeoutMs?: number
   readonly cancelOnTimeout?: boolean
+  /** Refused with SQL_INVALID, instead of accepted, if the default engine says at once that it would not take it. */
+  readonly checked?: boolean
+  /** Of an asynchronous one: the answer waits so long for the end. The query goes on when the node that waits goes. */
+  readonly waitMs?: number
   readonly name?: string | null
   readonly engine?: string | null
   readonly lane?: Lane
@@ -121,6 +141,43 @@ export interface Subscription {
   close(): void
 }
 
+/** One actor of this node at one of its versions; no secret is in it. */
+export interface InspectedMoment extends MachineMoment {
+  readonly machine: 'query' | 'session'
+  /** Of the session, where it is one. */
+  readonly handle: string
+  /** `stopped`: it lives here no more, and may go on elsewhere. */
+  readonly life: 'active' | 'done' | 'stopped'
+  /** The database's clock, milliseconds since 1970. */
+  readonly atMs: number
+}
+
+/** What was sent to an actor, as its machine defines it. */
+export interface InspectedEvent {
+  readonly type: string
+  readonly [name: string]: unknown
+}
+
+export interface InspectionListener {
+  /** An actor lives on this node: found there by `present`, submitted, taken over or handed over to it. */
+  actor(moment: InspectedMoment): void
+  /** A committed step of an actor that was told of, in order; `event` is what caused it, without secrets. */
+  step(moment: InspectedMoment, event: InspectedEvent): void
+  /** An actor that was told of lives here no more, and no step of its own says so: another node has claimed it. */
+  stopped(moment: InspectedMoment): void
+  /** The inspection has ended by itself: its session was closed or expired, or the node stops. */
+  ended(error: Error): void
+}
+
+export interface Inspection {
+  /**
+   * Tells of up to `actorsMax` actors that lived here when the inspection began and were not told of since. False when there
+   * are no more: so that a reader of ten thousand gets them as fast as it reads.
+   */
+  present(actorsMax: number): boolean
+  close(): void
+}
+
 export interface Gateway {
   /** False while draining: readiness, `Connection: close`, long polls answered early. */
   readonly accepting: boolean
@@ -130,13 +187,15 @@ export interface Gateway {
   onDraining(listener: (reconnectTo: readonly string[]) => void): () => void
   /** Base URLs of the other living nodes. */
   otherNodes(): readonly string[]
+  /** Told when these may be others than before; returns how to listen no more. */
+  onOtherNodes(listener: () => void): () => void
 
   openSession(
     request: OpenSessionRequest,
     idempotencyKey: string | null,
   ): Promise<{ session: SessionView; token: string }>
-  /** Validates a token against the database (batched). Rejects with SESSION_INVALID or STORE_UNAVAILABLE. */
-  authenticate(token: string): Promise<Principal>
+  /** Validates a token against the database (batched). Rejects with SESSION_INVALID, RATE_LIMITED or STORE_UNAVAILABLE. */
+  authenticate(token: string, origin?: Origin): Promise<Principal>
   listSessions(
     principal: Principal,
     limit: number,
@@ -157,6 +216,11 @@ export interface Gateway {
     signal: AbortSignal,
   ): Promise<SubmitOutcome>
   query(principal: Principal, handle: string): Promise<QueryView>
+  /** With which properties these queries run: their sessions' at that time, and their own. Those that may not be seen are left out. */
+  queryProperties(
+    principal: Principal,
+    handles: readonly string[],
+  ): Promise<ReadonlyMap<string, Readonly<Record<string, string>>>>
   /**
    * `authenticate` and `query` in one batch of look-ups: the hot path of polling. With `after` and `waitMs` waits until the
    * version is greater.
@@ -172,6 +236,10 @@ export interface Gateway {
     request: ListQueriesRequest,
   ): Promise<{ queries: readonly QueryView[]; nextCursor: string | null }>
   transitions(principal: Principal, handle: string): Promise<readonly TransitionView[]>
+  /** The machine of a query at one of its versions, or at its present one. */
+  queryMachine(principal: Principal, handle: string, version: number | null): Promise<MachineMoment>
+  /** The machine of an open session at one of its versions, or at its present one. */
+  sessionMachine(principal: Principal, id: string, version: number | null): Promise<MachineMoment>
   cancel(principal: Principal, handle: string): Promise<{ query: QueryView; finished: boolean }>
   dropResult(principal: Principal, handle: string): Promise<void>
   rows(principal: Principal, handle: string, offset: number, limit: number): Promise<RowsPage>
@@ -197,10 +265,17 @@ export interface Gateway {
   ): Promise<SubmitOutcome>
 
   subscribe(principal: Principal, topic: Topic, listener: SubscriptionListener): Subscription
+  /** Follows the actors of this node that the caller may see: admins all, others their own. */
+  inspect(principal: Principal, listener: InspectionListener): Inspection
 
   cluster(principal: Principal): Promise<ClusterView>
   failovers(principal: Principal): Promise<readonly FailoverView[]>
   drain(principal: Principal, node: string): Promise<void>
+  /**
+   * What this node (null), another living one, or all (`*`) write to their logs, after the change, if there is one; for admins.
+   * Those that did not answer within a second are shown without a level.
+   */
+  logLevels(principal: Principal, node: string | null, change: LogLevelChange | null): Promise<readonly LogLevelView[]>
   engines(principal: Principal): Promise<readonly EngineView[]>
   tables(principal: Principal, engine: string): Promise<readonly TableView[]>
 }

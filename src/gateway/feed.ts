@@ -11,7 +11,7 @@
 import type { CancelTimer, Clock } from '../async/index.ts'
 import { isFinished, LensError, type ProgressFrame, type QueryFrame, type QueryView } from '../domain/index.ts'
 import type { Logger } from '../observability/index.ts'
-import type { Store } from '../store/index.ts'
+import type { QueryVersion, Store } from '../store/index.ts'
 import type { Principal, Subscription, SubscriptionListener } from './contract.ts'
 import type { History } from './history.ts'
 import { type Lookups, sessionInvalid } from './lookups.ts'
@@ -134,8 +134,7 @@ export class Feed {
   ): Subscription {
     const subscription = this.#register(principal, handle, listener)
     subscription.ready = this.#begin(subscription, async () => {
-      await this.#options.lookups.visible(principal, handle)
-      await this.#open(subscription, handle, after)
+      await this.#open(subscription, await this.#options.lookups.visible(principal, handle), after)
     })
     return subscription
   }
@@ -156,10 +155,11 @@ export class Feed {
         named.length > 0 ? store.queries.versions(named) : [],
       ])
       const mine = known.filter(version => version.user === principal.user || principal.admin)
-      for (const version of mine) await this.#open(subscription, version.handle, after[version.handle])
-      for (const { handle, version, status, finished } of ofSession) {
+      for (const found of mine) await this.#open(subscription, found, after[found.handle])
+      for (const found of ofSession) {
+        const { handle, version, status, finished } = found
         if (Object.hasOwn(after, handle)) continue
-        if (!finished) await this.#open(subscription, handle, undefined)
+        if (!finished) await this.#open(subscription, found, undefined)
         else if (!subscription.early?.some(({ handle: moved, query }) => moved === handle && query.status !== 'CLOSED'))
           subscription.trackers.set(handle, this.#endedBefore(handle, version, status === 'CLOSED'))
       }
@@ -224,15 +224,15 @@ export class Feed {
     for (const frame of early) this.#offer(subscription, frame)
   }
 
-  /** Delivers the first state, or every version above `after`. */
-  async #open(subscription: QuerySubscription, handle: string, after: number | undefined): Promise<void> {
-    const views =
-      after === undefined
-        ? [await this.#options.history.current(handle)]
-        : await this.#options.history.above(handle, after)
-    const tracker = newTracker(handle, after)
-    subscription.trackers.set(handle, tracker)
-    for (const view of views) if (view) this.#hand(subscription, tracker, view)
+  /**
+   * Delivers the first state, or every version above `after`. `found` was read after the registration for hints: what it does not
+   * know yet comes as a hint, so that a thousand who come back to queries that have not moved read nothing more.
+   */
+  async #open(subscription: QuerySubscription, found: QueryVersion, after: number | undefined): Promise<void> {
+    const views = await this.#options.history.upTo(found, after)
+    const tracker = newTracker(found.handle, after)
+    subscription.trackers.set(found.handle, tracker)
+    for (const view of views) this.#hand(subscription, tracker, view)
   }
 
   // ------------------------------------------------------------ delivery
@@ -277,7 +277,10 @@ export class Feed {
         this.#hand(subscription, tracker, view)
     } catch (error) {
       // The next comparison with the database tries again.
-      this.#options.logger.debug({ err: error, handle: tracker.handle }, 'a subscriber could not catch up yet')
+      this.#options.logger.debug(
+        { err: error, handle: tracker.handle, session: subscription.principal.sessionId },
+        'a subscriber could not catch up yet',
+      )
     } finally {
       tracker.catchingUp = false
     }

@@ -1,17 +1,20 @@
 /** The application service: puts the desks together behind the one contract that front doors call. */
 
-import type { CommittedStep, QueryHost, SessionHost } from '../actors/index.ts'
-import type { CancelTimer, Clock, Random } from '../async/index.ts'
-import { LensError, type OwnershipChangeView, type ProgressFrame, type QueryFrame } from '../domain/index.ts'
-import type { Engines } from '../engines/index.ts'
-import type { Logger } from '../observability/index.ts'
-import type { ResultReader } from '../results/index.ts'
-import type { SessionRow, Store } from '../store/index.ts'
+import type { CancelTimer } from '../async/index.ts'
+import {
+  LensError,
+  type LogLevelChange,
+  type OwnershipChangeView,
+  type ProgressFrame,
+  type QueryFrame,
+} from '../domain/index.ts'
 import { ClusterTopics } from './cluster-topics.ts'
 import type {
   Gateway,
+  InspectionListener,
   ListQueriesRequest,
   OpenSessionRequest,
+  Origin,
   Principal,
   SubmitOutcome,
   SubmitRequest,
@@ -19,37 +22,22 @@ import type {
   SubscriptionListener,
   Topic,
 } from './contract.ts'
+import { engineViews, tablesOf } from './engine-views.ts'
+import { failoverViews } from './failover-views.ts'
 import { Feed } from './feed.ts'
 import { History } from './history.ts'
+import { type InspectedStep, Inspections } from './inspection.ts'
 import { Lookups } from './lookups.ts'
-import type { ClusterPort, PeerPort } from './ports.ts'
+import { MachineDesk } from './machine-desk.ts'
+import type { GatewayOptions } from './options.ts'
 import { PreparedDesk } from './prepared-desk.ts'
 import { QueryDesk } from './query-desk.ts'
 import { ResultDesk } from './result-desk.ts'
 import { SessionDesk, viewOfSession } from './session-desk.ts'
-import type { GatewaySettings } from './settings.ts'
+import { StatementChecks } from './statement-checks.ts'
 import { SubmissionDesk } from './submission.ts'
 import { frameOf, Views } from './views.ts'
 import { Waits } from './waits.ts'
-
-export interface GatewayOptions {
-  readonly store: Store
-  readonly host: QueryHost
-  readonly sessions: SessionHost
-  readonly engines: Engines
-  readonly results: ResultReader
-  readonly peers: PeerPort
-  readonly cluster: ClusterPort
-  readonly settings: GatewaySettings
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
-  readonly nodeId: string
-  readonly tokenSecret: string
-  readonly databaseNow: () => number
-  /** Deletes what of a dropped result lies outside the store. */
-  readonly deleteResultFiles: (handle: string) => Promise<void>
-}
 
 const passivateEveryMs = 60_000
 
@@ -64,7 +52,9 @@ export class LensGateway implements Gateway {
   readonly #submissions: SubmissionDesk
   readonly #resultDesk: ResultDesk
   readonly #preparedDesk: PreparedDesk
+  readonly #machines: MachineDesk
   readonly #topics: ClusterTopics
+  readonly #inspections: Inspections
   readonly #drainListeners = new Set<(reconnectTo: readonly string[]) => void>()
   #accepting = true
   #passivation: CancelTimer | null = null
@@ -72,7 +62,7 @@ export class LensGateway implements Gateway {
   constructor(options: GatewayOptions) {
     this.#options = options
     const { store, host, sessions, engines, settings, clock, random, logger, peers, nodeId, databaseNow } = options
-    this.#lookups = new Lookups(store, sessions, settings.admins, clock)
+    this.#lookups = new Lookups(store, sessions, settings.admins, clock, options.admit)
     this.#views = new Views(store.queries, host, clock)
     const history = new History(store.queries, this.#views, clock)
     this.#feed = new Feed({
@@ -100,19 +90,29 @@ export class LensGateway implements Gateway {
       deleteResultFiles: options.deleteResultFiles,
     })
     this.#resultDesk = new ResultDesk(this.#lookups, this.#views, options.results, databaseNow)
+    const checks = new StatementChecks({ engines, clock, random, databaseNow })
     this.#sessionDesk = new SessionDesk({
+      checks,
       store,
       sessions,
       settings,
       peers,
       random,
       nodeId,
-      tokenSecret: options.tokenSecret,
+      tokenSecrets: options.tokenSecrets,
       now: () => new Date(databaseNow()).toISOString(),
       sessionClosed: ids => this.sessionClosed(ids),
       cancelled: handles => this.#queries.tellCancelled(handles),
     })
+    this.#machines = new MachineDesk({
+      queries: store.queries,
+      lookups: this.#lookups,
+      views: this.#views,
+      sessions: this.#sessionDesk,
+      sessionStore: store.sessions,
+    })
     this.#submissions = new SubmissionDesk({
+      checks,
       store,
       host,
       engines,
@@ -124,14 +124,8 @@ export class LensGateway implements Gateway {
       databaseNow,
       cancel: (principal, handle) => this.#queries.cancel(principal, handle),
     })
-    this.#preparedDesk = new PreparedDesk({
-      store,
-      engines,
-      settings,
-      random,
-      databaseNow,
-      submissions: this.#submissions,
-    })
+    this.#preparedDesk = new PreparedDesk({ ...options, submissions: this.#submissions })
+    this.#inspections = new Inspections({ ...options, lookups: this.#lookups })
     this.#topics = new ClusterTopics({
       store,
       cluster: options.cluster,
@@ -150,13 +144,14 @@ export class LensGateway implements Gateway {
   stop(): void {
     this.#passivation?.()
     this.#topics.stop()
+    this.#inspections.stop()
     this.#feed.stop()
   }
 
   // ------------------------------------------------------------ what the actors and the peers tell
 
   /** Steps are durable: subscribers here and interested peers are told. Views are made only if somebody reads them. */
-  committed(steps: readonly Omit<CommittedStep, 'event'>[]): void {
+  committed(steps: readonly InspectedStep[]): void {
     const frames = steps.map(frameOf)
     for (const [index, frame] of frames.entries()) {
       // What has ended is asked for next, and its actor is gone.
@@ -165,6 +160,7 @@ export class LensGateway implements Gateway {
     }
     this.#feed.deliver(frames)
     this.#options.peers.publish(frames)
+    this.#inspections.committed(steps)
   }
 
   progressed(frame: ProgressFrame): void {
@@ -181,10 +177,22 @@ export class LensGateway implements Gateway {
     for (const frame of frames) this.#feed.progress(frame)
   }
 
+  /** Another node says so, which proves nothing: the database is asked. */
+  sessionsSaidClosed(ids: readonly string[]): void {
+    for (const id of ids)
+      if (this.#options.sessions.known(id))
+        this.#lookups.stillOpen(id).then(
+          open => open || this.sessionClosed([id]),
+          // While the database is away nobody is sent away; open connections are checked again and again anyhow.
+          () => undefined,
+        )
+  }
+
   sessionClosed(ids: readonly string[]): void {
     for (const id of ids) this.#options.sessions.drop(id)
     this.#feed.sessionClosed(ids)
     this.#topics.sessionClosed(ids)
+    this.#inspections.sessionClosed(ids)
   }
 
   // ------------------------------------------------------------ the node's own state
@@ -221,14 +229,18 @@ export class LensGateway implements Gateway {
     return this.#options.cluster.otherNodes()
   }
 
+  onOtherNodes(listener: () => void): () => void {
+    return this.#options.cluster.onChange(listener)
+  }
+
   // ------------------------------------------------------------ sessions
 
   openSession(request: OpenSessionRequest, idempotencyKey: string | null) {
     return this.#sessionDesk.open(request, idempotencyKey)
   }
 
-  async authenticate(token: string): Promise<Principal> {
-    return (await this.#lookups.validate(token)).principal
+  async authenticate(token: string, origin?: Origin): Promise<Principal> {
+    return { ...(await this.#lookups.validate(token)).principal, origin }
   }
 
   listSessions(principal: Principal, limit: number, cursor?: string) {
@@ -259,15 +271,12 @@ export class LensGateway implements Gateway {
     idempotencyKey: string | null,
     signal: AbortSignal,
   ): Promise<SubmitOutcome> {
-    return this.#submissions.submit(principal, await this.#sessionOf(principal), request, idempotencyKey, signal)
+    const session = await this.#sessionDesk.ofCaller(principal)
+    return this.#submissions.submit(principal, session, request, idempotencyKey, signal)
   }
 
-  /** The caller was validated for this very request, so what is in memory is what the row had then. */
-  async #sessionOf(principal: Principal): Promise<SessionRow> {
-    return (
-      this.#options.sessions.known(principal.sessionId) ??
-      (await this.#sessionDesk.read(principal, principal.sessionId))
-    )
+  queryProperties(principal: Principal, handles: readonly string[]) {
+    return this.#queries.properties(principal, handles)
   }
 
   query(principal: Principal, handle: string) {
@@ -284,6 +293,14 @@ export class LensGateway implements Gateway {
 
   transitions(principal: Principal, handle: string) {
     return this.#queries.transitions(principal, handle)
+  }
+
+  queryMachine(principal: Principal, handle: string, version: number | null) {
+    return this.#machines.ofQuery(principal, handle, version)
+  }
+
+  sessionMachine(principal: Principal, id: string, version: number | null) {
+    return this.#machines.ofSession(principal, id, version)
   }
 
   cancel(principal: Principal, handle: string) {
@@ -305,7 +322,7 @@ export class LensGateway implements Gateway {
   // ------------------------------------------------------------ prepared queries
 
   async prepare(principal: Principal, request: { sql: string; name?: string | null; engine?: string | null }) {
-    const session = await this.#sessionOf(principal)
+    const session = await this.#sessionDesk.ofCaller(principal)
     return this.#preparedDesk.prepare(principal, session, request)
   }
   listPrepared(principal: Principal, limit: number, cursor?: string) {
@@ -324,7 +341,7 @@ export class LensGateway implements Gateway {
     idempotencyKey: string | null,
     signal: AbortSignal,
   ) {
-    const session = await this.#sessionOf(principal)
+    const session = await this.#sessionDesk.ofCaller(principal)
     return this.#preparedDesk.execute(principal, session, handle, request, idempotencyKey, signal)
   }
 
@@ -342,22 +359,18 @@ export class LensGateway implements Gateway {
     }
   }
 
+  inspect(principal: Principal, listener: InspectionListener) {
+    return this.#inspections.open(principal, listener)
+  }
+
   // ------------------------------------------------------------ cluster
 
   cluster(_principal: Principal) {
     return this.#options.cluster.view()
   }
 
-  async failovers(_principal: Principal) {
-    const rows = await this.#options.store.cluster.failovers(100)
-    return rows.map(({ nodeId: node, incarnation, cause, detectedAt, doneAt, queries }) => ({
-      node,
-      incarnation,
-      cause,
-      detectedAt,
-      doneAt,
-      queries,
-    }))
+  failovers(_principal: Principal) {
+    return failoverViews(this.#options.store.cluster)
   }
 
   async drain(principal: Principal, node: string): Promise<void> {
@@ -365,28 +378,19 @@ export class LensGateway implements Gateway {
     if (!(await this.#options.cluster.drain(node))) throw new LensError('NOT_FOUND', 'There is no such living node.')
   }
 
+  async logLevels(principal: Principal, node: string | null, change: LogLevelChange | null) {
+    if (!principal.admin) throw new LensError('FORBIDDEN', 'Only admins may see or change what a node logs.')
+    const levels = await this.#options.logLevels.ask(node, change)
+    if (!levels) throw new LensError('NOT_FOUND', 'There is no such living node.')
+    return levels
+  }
+
   async engines(_principal: Principal) {
-    const { engines, host } = this.#options
-    return engines.drivers.map(driver => {
-      const inUse = host.lanes.inUse()
-      let running = 0
-      for (const [key, count] of inUse) if (key.startsWith(`${driver.name} `)) running += count
-      const queued = host.lanes.waiting(driver.name, 'light') + host.lanes.waiting(driver.name, 'heavy')
-      return {
-        name: driver.name,
-        driver: driver.driver,
-        group: driver.group,
-        healthy: driver.healthy(),
-        running,
-        queued,
-      }
-    })
+    return engineViews(this.#options.engines, this.#options.host)
   }
 
   async tables(_principal: Principal, engine: string) {
-    const driver = this.#options.engines.drivers.find(({ name }) => name === engine)
-    if (!driver) throw new LensError('NOT_FOUND', 'There is no such engine.')
-    return driver.tables()
+    return tablesOf(this.#options.engines, engine)
   }
 
   /** Ownership changed: those who watch the cluster are told. */

@@ -1,4 +1,6 @@
+export { audited } from './audited.ts'
 export type * from './contract.ts'
-export { type GatewayOptions, LensGateway } from './gateway.ts'
-export type { ClusterPort, PeerPort } from './ports.ts'
+export { LensGateway } from './gateway.ts'
+export type { GatewayOptions } from './options.ts'
+export type { ClusterPort, LogLevelPort, PeerPort } from './ports.ts'
 export type { GatewaySettings } from './settings.ts'

@@ -24,6 +24,9 @@ export interface Token {
   readonly secret: string
 }
 
+/** Null: the user may go on; else resolves when they may, or rejects with RATE_LIMITED. */
+export type LookupsAdmit = (user: string) => Promise<void> | null
+
 export interface Validated {
   readonly principal: Principal
   readonly session: SessionRow
@@ -50,10 +53,18 @@ export class Lookups {
   readonly #store: Store
   readonly #sessions: SessionHost
   readonly #admins: ReadonlySet<string>
+  readonly #admit: LookupsAdmit
   readonly #batches: Batcher<Lookup, Found>
   readonly #touches: Batcher<string, undefined>
 
-  constructor(store: Store, sessions: SessionHost, admins: readonly string[], clock: Clock) {
+  constructor(
+    store: Store,
+    sessions: SessionHost,
+    admins: readonly string[],
+    clock: Clock,
+    admit: LookupsAdmit = () => null,
+  ) {
+    this.#admit = admit
     this.#store = store
     this.#sessions = sessions
     this.#admins = new Set(admins)
@@ -75,8 +86,10 @@ export class Lookups {
     const { session: check, query } = await this.#batches.add({ sessionId, handle })
     const session = await this.#sessions.follow(sessionId, check)
     if (!check || !session || !sameSecret(check.secretHash, hashOfSecret(secret))) throw sessionInvalid()
+    const admitted = this.#admit(session.user)
+    if (admitted) await admitted
     await this.#touch(check)
-    return { principal: this.principalOf(session.id, session.user), session, query }
+    return { principal: this.principalOf(session), session, query }
   }
 
   /** Is this session still good? For what stays open: long polls, subscriptions. */
@@ -96,8 +109,8 @@ export class Lookups {
     return mustSee(principal, await this.version(handle))
   }
 
-  principalOf(sessionId: string, user: string): Principal {
-    return { sessionId, user, admin: this.#admins.has(user) }
+  principalOf({ id, user, admin }: Pick<SessionRow, 'id' | 'user' | 'admin'>): Principal {
+    return { sessionId: id, user, admin: admin || this.#admins.has(user) }
   }
 
   // Use counts before the answer, but is written only when the stored time is old enough to matter.

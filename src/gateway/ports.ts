@@ -1,5 +1,13 @@
 /** What the gateway needs of the cluster. The cluster imports the gateway, never the other way; `node.ts` joins them. */
-import type { ClusterView, Interest, OwnershipChangeView, ProgressFrame, QueryFrame } from '../domain/index.ts'
+import type {
+  ClusterView,
+  Interest,
+  LogLevelChange,
+  LogLevelView,
+  OwnershipChangeView,
+  ProgressFrame,
+  QueryFrame,
+} from '../domain/index.ts'
 
 export interface PeerPort {
   /** Frames that were committed here, for the nodes that want them; `query` of a frame is made only when it is read. */
@@ -24,4 +32,9 @@ export interface ClusterPort {
   drain(node: string): Promise<boolean>
   /** Null when this node may serve; else why not. */
   notReady(): string | null
+}
+
+export interface LogLevelPort {
+  /** What the named node, this one (null) or all (`*`) write, after the change, if there is one; null: no such living node. */
+  ask(node: string | null, change: LogLevelChange | null): Promise<readonly LogLevelView[] | null>
 }

@@ -10,7 +10,7 @@ import {
   replay,
   type TransitionView,
 } from '../domain/index.ts'
-import type { Store } from '../store/index.ts'
+import type { QueryRow, Store } from '../store/index.ts'
 import type { ListQueriesRequest, Principal } from './contract.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { type Lookups, mustSee } from './lookups.ts'
@@ -33,6 +33,8 @@ export interface QueryDeskOptions {
   readonly deleteResultFiles: (handle: string) => Promise<void>
 }
 
+const rowsAtOnceMax = 200
+
 export class QueryDesk {
   readonly #options: QueryDeskOptions
 
@@ -42,6 +44,14 @@ export class QueryDesk {
 
   async query(principal: Principal, handle: string): Promise<QueryView> {
     return this.#seen(await this.#options.lookups.visible(principal, handle))
+  }
+
+  async properties(principal: Principal, handles: readonly string[]) {
+    const rows: QueryRow[] = []
+    for (let index = 0; index < handles.length; index += rowsAtOnceMax)
+      rows.push(...(await this.#options.store.queries.read(handles.slice(index, index + rowsAtOnceMax))))
+    const seen = rows.filter(({ user }) => principal.admin || user === principal.user)
+    return new Map(seen.map(({ handle, properties }) => [handle, properties]))
   }
 
   async poll(
@@ -144,7 +154,7 @@ export class QueryDesk {
       if (now?.status === 'CLOSED') return
       throw new LensError('CONFLICT', 'The query changed meanwhile.', { retryable: true })
     }
-    this.#options.committed([{ specification: row, event: 'RESULT_DROPPED', epoch: row.epoch, snapshot: dropped }])
+    this.#options.committed([{ specification: row, event, epoch: row.epoch, snapshot: dropped }])
     await this.#options.deleteResultFiles(handle)
   }
 }

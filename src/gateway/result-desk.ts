@@ -1,4 +1,5 @@
 /** Rows of ended queries, from any node, in pages or as a stream. */
+import { begun } from '../async/index.ts'
 import { type Column, checkSnapshot, LensError } from '../domain/index.ts'
 import type { ResultReader } from '../results/index.ts'
 import type { QueryRow } from '../store/index.ts'
@@ -37,7 +38,9 @@ export class ResultDesk {
 
   async download(principal: Principal, handle: string, format: ResultFormat, offset: number): Promise<Download> {
     const { columns, rowCount, attempt } = await this.#stored(principal, handle)
-    return { columns, rowCount, body: this.#reader.stream({ handle, attempt, columns, rowCount, format, offset }) }
+    // Rows may go before their time, when all results together are too large: then there is an answer, and no body that is cut.
+    const body = await begun(this.#reader.stream({ handle, attempt, columns, rowCount, format, offset }))
+    return { columns, rowCount, body }
   }
 
   async #stored(principal: Principal, handle: string): Promise<StoredResult> {
@@ -51,7 +54,12 @@ export class ResultDesk {
     const view = await this.#views.at(version)
     if (!view) throw new LensError('NOT_FOUND', 'There is no such query.')
     const { result, attempt } = view
-    if (!result) return { handle, attempt, columns: [], rowCount: 0 }
+    if (!result) {
+      // It gave no rows; or nobody can say what rows it gave.
+      const row = await this.#views.row(handle)
+      if (row) snapshotOf(row)
+      return { handle, attempt, columns: [], rowCount: 0 }
+    }
     if (result.expiresAt !== null && Date.parse(result.expiresAt) <= this.#databaseNow()) throw expired()
     return { handle, attempt, columns: result.columns, rowCount: result.rowCount }
   }

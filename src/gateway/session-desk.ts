@@ -9,16 +9,18 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import { hashOfSecret, sessionInvalid } from './lookups.ts'
 import type { PeerPort } from './ports.ts'
 import type { GatewaySettings } from './settings.ts'
+import type { StatementChecks } from './statement-checks.ts'
 
 export interface SessionDeskOptions {
+  readonly checks: StatementChecks
   readonly store: Store
   readonly sessions: SessionHost
   readonly settings: GatewaySettings
   readonly peers: PeerPort
   readonly random: Random
   readonly nodeId: string
-  /** A secret of the cluster: the tokens of openings with a key are derived from it. */
-  readonly tokenSecret: string
+  /** Secrets of the cluster: the tokens of openings with a key are derived from the first, and may have been from the others. */
+  readonly tokenSecrets: readonly string[]
   readonly now: () => string
   readonly sessionClosed: (ids: readonly string[]) => void
   readonly cancelled: (handles: readonly string[]) => void
@@ -35,14 +37,17 @@ export class SessionDesk {
     request: OpenSessionRequest,
     idempotencyKey: string | null,
   ): Promise<{ session: SessionView; token: string }> {
-    const { store, sessions, settings, random, nodeId } = this.#options
-    const { user, database = null, properties = {} } = request
+    const { store, sessions, settings, random, nodeId, checks } = this.#options
+    const { user, admin = false, database = null, properties = {}, secretForm } = request
     checkProperties(properties, settings.propertiesBytesMax)
+    if (request.databaseChecked && database !== null && !(await checks.hasDatabase(database)))
+      throw new LensError('NOT_FOUND', `Database ${database} does not exist`)
     const id = random.uuid()
     // A repetition with the same key must be given the same token, and the database holds no secret: so it is derived.
-    const secretOf = (sessionId: string) =>
-      idempotencyKey === null ? random.secret(32) : this.#derivedSecret(sessionId, user, idempotencyKey)
-    const secret = secretOf(id)
+    const drawn = () => (secretForm === 'uuid' ? random.uuid() : random.secret(32))
+    const derived = (sessionId: string, key: string) =>
+      this.#options.tokenSecrets.map(secret => derivedSecret(secret, sessionId, user, key))
+    const secret = idempotencyKey === null ? drawn() : (derived(id, idempotencyKey)[0] as string)
     const answer = await store.sessions.open(
       {
         id,
@@ -51,9 +56,10 @@ export class SessionDesk {
         database,
         properties,
         idleMs: settings.sessionIdleMs,
+        admin,
         node: nodeId,
         idempotencyKey,
-        requestHash: idempotencyKey === null ? null : hashOf({ user, database, properties }),
+        requestHash: idempotencyKey === null ? null : hashOf({ user, admin: admin || undefined, database, properties }),
       },
       settings.sessionsPerUser,
     )
@@ -69,7 +75,12 @@ export class SessionDesk {
       // One that is closing or has expired counts as absent; its token would be good for nothing.
       const [check] = answer.session ? await store.sessions.check([answer.session.id]) : []
       if (!answer.session || check?.status !== 'OPEN' || check.expired) throw sessionInvalid()
-      return { session: viewOfSession(answer.session), token: `${answer.session.id}.${secretOf(answer.session.id)}` }
+      // The node that opened it may have had another secret first.
+      const given = derived(answer.session.id, idempotencyKey as string).find(
+        candidate => hashOfSecret(candidate) === check.secretHash,
+      )
+      if (given === undefined) throw sessionInvalid()
+      return { session: viewOfSession(answer.session), token: `${answer.session.id}.${given}` }
     }
     sessions.adopt(answer.session)
     return { session: viewOfSession(answer.session), token: `${id}.${secret}` }
@@ -85,6 +96,11 @@ export class SessionDesk {
     const last = page.at(-1)
     const nextCursor = rows.length > limit && last ? encodeCursor({ createdAt: last.createdAt, id: last.id }) : null
     return { sessions: page.map(viewOfSession), nextCursor }
+  }
+
+  /** The caller's own, who was validated for this very request: so what is in memory is what the row had then. */
+  async ofCaller(principal: Principal): Promise<SessionRow> {
+    return this.#options.sessions.known(principal.sessionId) ?? (await this.read(principal, principal.sessionId))
   }
 
   async read(principal: Principal, id: string): Promise<SessionRow> {
@@ -122,12 +138,12 @@ export class SessionDesk {
     this.#options.sessionClosed([id])
     peers.sessionClosed([id])
   }
+}
 
-  #derivedSecret(sessionId: string, user: string, key: string): string {
-    return createHash('sha256')
-      .update(JSON.stringify(['session', this.#options.tokenSecret, sessionId, user, key]))
-      .digest('base64url')
-  }
+function derivedSecret(secret: string, sessionId: string, user: string, key: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify(['session', secret, sessionId, user, key]))
+    .digest('base64url')
 }
 
 export function viewOfSession(row: SessionRow): SessionView {

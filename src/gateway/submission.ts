@@ -9,10 +9,12 @@ import { sessionInvalid } from './lookups.ts'
 import type { ResultDesk } from './result-desk.ts'
 import { checkProperties, hashOf } from './session-desk.ts'
 import type { GatewaySettings } from './settings.ts'
+import type { StatementChecks } from './statement-checks.ts'
 import { type Views, viewOfSnapshot } from './views.ts'
 import type { Waits } from './waits.ts'
 
 export interface SubmissionDeskOptions {
+  readonly checks: StatementChecks
   readonly store: Store
   readonly host: QueryHost
   readonly engines: Engines
@@ -46,6 +48,8 @@ export class SubmissionDesk {
     // Nobody could wait here for its end, and without a key nobody could come back for it: it is not even begun.
     if (request.mode === 'sync' && key === null && waits.isDraining)
       throw new LensError('NODE_STOPPING', 'The node is stopping; the query was not accepted.', { retryAfterMs: 0 })
+    const refusal = request.checked ? await this.#options.checks.refusal(session, request) : null
+    if (refusal !== null) throw new LensError('SQL_INVALID', refusal)
     const specification = this.#specify(principal, session, request, key)
     const requestHash = key === null ? null : hashOf({ ...request, timeoutMs: undefined, cancelOnTimeout: undefined })
     const { answer, snapshot } = await host.submit(specification, requestHash)
@@ -76,7 +80,7 @@ export class SubmissionDesk {
           retryAfterMs: 500,
         })
     }
-    if (specification.mode === 'async') return { kind: 'accepted', query }
+    if (specification.mode === 'async' && request.waitMs === undefined) return { kind: 'accepted', query }
     return this.#waitForEnd(principal, query, request, key, signal)
   }
 
@@ -141,17 +145,21 @@ export class SubmissionDesk {
       principal,
       handle,
       view => isFinished(view.status),
-      request.timeoutMs ?? syncTimeoutDefaultMs,
+      request.waitMs ?? request.timeoutMs ?? syncTimeoutDefaultMs,
       signal,
     )
+    const goesOn = request.waitMs !== undefined
+    if (ended.kind === 'draining' && goesOn) return this.#accepted(handle)
     if (ended.kind === 'draining') {
       const live = host.find(handle)
       const unlaunched = live?.status === 'QUEUED'
+      // An explanation or an estimate changes nothing, however far it has come.
+      const asks = (request.operation ?? 'execute') !== 'execute'
       // Before the answer says that a repetition is safe: what nobody can come back for is not launched any more.
       if (key === null) live?.send({ type: 'STOP_REQUESTED', reason: 'abandoned' })
       throw new LensError('NODE_STOPPING', 'The node is stopping; the query was accepted.', {
         handle,
-        retryable: key !== null || unlaunched || live?.context.safeToRepeat === true,
+        retryable: key !== null || asks || unlaunched || live?.context.safeToRepeat === true,
         retryAfterMs: 0,
       })
     }
@@ -165,12 +173,16 @@ export class SubmissionDesk {
       return { kind: 'ended', query, columns: page.columns, rows: page.rows, nextOffset: page.nextOffset }
     }
     if (request.cancelOnTimeout) await this.#options.cancel(principal, handle)
-    else if (await store.queries.makeAsync(handle)) {
+    else if (!goesOn && (await store.queries.makeAsync(handle))) {
       const live = host.find(handle)
       if (live) live.specification = { ...live.specification, mode: 'async' }
       views.forget(handle)
     }
-    const query = await views.read(handle)
+    return this.#accepted(handle)
+  }
+
+  async #accepted(handle: string): Promise<SubmitOutcome> {
+    const query = await this.#options.views.read(handle)
     if (!query) throw new LensError('NOT_FOUND', 'The query is no longer kept.')
     return { kind: 'accepted', query }
   }

@@ -1,6 +1,6 @@
 /** The log: JSON lines, one vocabulary of fields, secrets removed. Who logs gets a child of the node's logger, never a global. */
 import { type DestinationStream, type Logger as PinoLogger, pino, stdSerializers, stdTimeFunctions } from 'pino'
-import { maskText, redacted } from './redaction.ts'
+import { maskText, redacted, withoutStatements } from './redaction.ts'
 
 /** The fields that tell where a line belongs; given to `child`, so that every line of that part carries them. */
 export interface LogContext {
@@ -26,20 +26,29 @@ export interface Logger extends Readonly<Record<Exclude<LogLevel, 'silent'>, Wri
   child(context: LogContext): Logger
 }
 
+/** The node's own, to which all others are children. */
+export interface LevelledLogger extends Logger {
+  /** A `LogLevel`. Set here, it is that of all children, which have none of their own. */
+  level: string
+}
+
 export interface LoggerOptions {
   readonly level: LogLevel
   /** Fields of every line. */
   readonly context?: LogContext
+  /** Asked for with every line: what changes while the process runs. A field of the line's own wins. */
+  readonly facts?: () => LogContext
   /** Standard output unless given. Written synchronously, so that the last line before a crash is there. */
   readonly destination?: DestinationStream
 }
 
 /** A pino logger; what uses it asks for no more than `Logger`. */
 export function createLogger(options: LoggerOptions): PinoLogger {
-  const { level, context = {}, destination } = options
+  const { level, context = {}, facts, destination } = options
   const settings = {
     level,
     base: { pid: process.pid, ...context },
+    ...(facts ? { mixin: facts as () => object } : {}),
     timestamp: stdTimeFunctions.isoTime,
     serializers: { err: serializeError, error: serializeError },
     formatters: {
@@ -70,5 +79,5 @@ export function createLogger(options: LoggerOptions): PinoLogger {
 export const silentLogger: Logger = createLogger({ level: 'silent' })
 
 function serializeError(error: unknown): unknown {
-  return error instanceof Error ? redacted(stdSerializers.err(error)) : redacted(error)
+  return error instanceof Error ? redacted(withoutStatements(stdSerializers.err(error))) : redacted(error)
 }

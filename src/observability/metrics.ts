@@ -25,6 +25,7 @@ export function createMetrics() {
     buckets: number[],
   ) => new Histogram<Label>({ name, help, labelNames: [...labelNames], buckets, registers })
 
+  const readings: (() => void)[] = []
   const process_ = observeProcess(registry)
   return {
     /** HTTP requests answered, by route pattern, method and status. */
@@ -52,17 +53,14 @@ export function createMetrics() {
     takeoverQueries: counter('lens_takeover_queries_total', 'Queries claimed from dead members.', ['cause']),
     /** Times that this node found itself fenced. */
     fenced: counter('lens_fenced_total', 'Times that this node lost its membership and joined again.', []),
-    journalBatchSize: histogram('lens_journal_batch_size', 'Step groups in one commit of the journal.', [], batchSizes),
+    journalBatchSize: histogram('lens_journal_batch_size', 'Queries whose steps shared a commit.', [], batchSizes),
     journalCommitSeconds: histogram(
       'lens_journal_commit_seconds',
       'Time of one commit of the journal.',
       [],
       requestSeconds,
     ),
-    storeStatements: counter('lens_store_statements_total', 'Statements sent to the store, by kind and outcome.', [
-      'kind',
-      'outcome',
-    ]),
+    storeStatements: counter('lens_store_statements_total', 'Statements sent to the store.', []),
     /** Heartbeats, by outcome: `renewed`, `late`, `failed`. */
     leaseRenewals: counter('lens_lease_renewals_total', 'Heartbeats, by outcome.', ['outcome']),
     leader: gauge('lens_leader', '1 while this node is the leader.', []),
@@ -70,16 +68,36 @@ export function createMetrics() {
     members: gauge('lens_members', 'Members by state, as this node sees them.', ['state']),
     queued: gauge('lens_lane_queued', 'Queries of this node that wait for a slot.', ['engine', 'lane']),
     running: gauge('lens_lane_running', 'Queries of this node that hold a slot.', ['engine', 'lane']),
+    slots: gauge('lens_lane_slots', 'Slots that the leader has given to this node.', ['engine', 'lane']),
+    engineHealthy: gauge('lens_engine_healthy', '1 while this node believes that the engine answers.', ['engine']),
     engineProcessDeaths: counter('lens_engine_process_deaths_total', 'Engine processes that died.', ['engine']),
     subscribers: gauge('lens_stream_subscribers', 'Open subscriptions, by topic.', ['topic']),
     connections: gauge('lens_stream_connections', 'Open WebSocket connections of clients.', []),
     frames: counter('lens_stream_frames_total', 'Frames sent to subscribers, by type.', ['type']),
     slowReaders: counter('lens_stream_slow_readers_total', 'Connections closed because their reader was too slow.', []),
+    /** By use: `listener`, `peers`, `store`. */
+    certificateExpiry: gauge(
+      'lens_tls_certificate_expiry_seconds',
+      'End of validity of the certificate in use (of the first in its chain to end), in Unix time.',
+      ['use'],
+    ),
+    certificateReloads: counter(
+      'lens_tls_loads_total',
+      'Certificates read from disk, by use and outcome (`taken`, also once at the start, or `refused`).',
+      ['use', 'outcome'],
+    ),
     peers: gauge('lens_peers', 'Peers that this node is connected to.', []),
 
     contentType: registry.contentType,
+    /** `read` is called before every reading of the text: what changes too often to be told is asked for, and costs nothing else. */
+    onReading: (read: () => void) => {
+      readings.push(read)
+    },
     /** The text of `/metrics`. */
-    text: () => registry.metrics(),
+    text: () => {
+      for (const read of readings) read()
+      return registry.metrics()
+    },
     /** Ends the observation of the event loop. Safe twice. */
     close: process_.close,
   }

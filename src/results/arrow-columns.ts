@@ -32,6 +32,7 @@ import { days, integer, number, quotedInteger, safeDigits, timeOfDay, timestamp 
 const quote = 34
 const backslash = 92
 const letterN = 110
+const capitalN = 78
 const minus = 45
 
 export abstract class ColumnBuilder {
@@ -56,9 +57,7 @@ export abstract class ColumnBuilder {
   /** Takes the value that begins at `start`; gives the position behind it. */
   value(start: number, row: number): number {
     if (this.text[start] === letterN) {
-      this.#valid[row >> 3] = (this.#valid[row >> 3] as number) & ~(1 << (row & 7))
-      this.#nullCount++
-      this.absent(row)
+      this.missing(row)
       return start + 4
     }
     const end = endOfValue(this.text, start)
@@ -72,6 +71,12 @@ export abstract class ColumnBuilder {
       nullCount: this.#nullCount,
       nullBitmap: this.#nullCount > 0 ? this.#valid : null,
     })
+  }
+
+  protected missing(row: number): void {
+    this.#valid[row >> 3] = (this.#valid[row >> 3] as number) & ~(1 << (row & 7))
+    this.#nullCount++
+    this.absent(row)
   }
 
   protected abstract allocate(length: number): void
@@ -163,6 +168,11 @@ class DecimalBuilder extends ColumnBuilder {
   }
 
   protected present(start: number, end: number, row: number): void {
+    // PostgreSQL's NaN: Arrow's decimals have no such number.
+    if (this.text[start + 1] === capitalN) {
+      this.missing(row)
+      return
+    }
     const negative = this.text[start + 1] === minus
     let small = 0
     let digits = 0

@@ -2,6 +2,8 @@
  * Reads the rows of a finished query: a window of values, or the whole as a stream in one of three forms. At any moment a
  * stream holds one page that is being sent and a few compressed ones that were fetched ahead.
  */
+
+import { begun } from '../async/index.ts'
 import { type Column, LensError, type WireValue } from '../domain/index.ts'
 import type { PageStore, StoredPage } from '../store/index.ts'
 import { csvHeader, csvRows } from './csv.ts'
@@ -45,7 +47,10 @@ export class ResultReader {
     this.#directory = options.directory ?? null
   }
 
-  /** Rows from `offset` on, at most `limit`; fewer only where the stored result ends. Values follow their column's type. */
+  /**
+   * Rows from `offset` on, at most `limit`; fewer only where the stored result ends. Fails with `RESULT_EXPIRED` when rows are missing
+   * before others. Values follow their column's type.
+   */
   async rows(handle: string, attempt: number, offset: number, limit: number): Promise<WireValue[][]> {
     const rows: WireValue[][] = []
     while (rows.length < limit) {
@@ -54,6 +59,7 @@ export class ResultReader {
       if (pages.length === 0) break
       for (const page of pages) {
         if (rows.length === limit) break
+        mustHold(page, offset + rows.length)
         const text = await decodePage(await this.#dataOf(page), page.bytes)
         rows.push(...parseLines(text, offset + rows.length - page.firstRow, limit - rows.length))
       }
@@ -64,17 +70,19 @@ export class ResultReader {
 
   /** Fails with `RESULT_EXPIRED` when rows are missing; whoever sends it then cuts the body. */
   async *stream(request: StreamRequest): AsyncGenerator<Uint8Array, void, void> {
+    // The first page before any header: rows that are gone are then no body at all.
+    const pages = await begun(this.#open(request))
     if (request.format === 'csv') {
       yield csvHeader(request.columns)
-      for await (const { text } of this.#open(request)) yield csvRows(text)
+      for await (const { text } of pages) yield csvRows(text)
     } else if (request.format === 'arrow') {
       // Fifteen megabytes and a twelfth of a second, which only those pay who ask for this format.
       const { ArrowEncoder } = await import('./arrow.ts')
       const encoder = new ArrowEncoder(request.columns)
       yield encoder.begin()
-      for await (const { text, rowCount } of this.#open(request)) yield encoder.batch(text, rowCount)
+      for await (const { text, rowCount } of pages) yield encoder.batch(text, rowCount)
       yield encoder.end()
-    } else for await (const { text } of this.#open(request)) yield text
+    } else for await (const { text } of pages) yield text
   }
 
   /** The pages in order; the next one is fetched and opened while the consumer works on the last. */
@@ -101,6 +109,7 @@ export class ResultReader {
   async #opened(stored: AsyncGenerator<StoredPage, void, void>, row: number): Promise<OpenPage | null> {
     const { value: page } = await stored.next()
     if (!page) return null
+    mustHold(page, row)
     const text = await decodePage(await this.#dataOf(page), page.bytes)
     const skipped = row - page.firstRow
     return { text: skipped > 0 ? text.subarray(lineStart(text, skipped)) : text, rowCount: page.rowCount - skipped }
@@ -123,4 +132,9 @@ export class ResultReader {
       throw new Error(`page ${page.page} of ${page.handle} lies in a results directory, and none is configured`)
     return readPageFile(this.#directory, page.handle, page.attempt, page.page)
   }
+}
+
+/** Pages are deleted from the first one on: behind a gap there may be others, which are not the rows that were asked for. */
+function mustHold(page: StoredPage, row: number): void {
+  if (page.firstRow > row) throw new LensError('RESULT_EXPIRED', 'The rows are no longer there.')
 }

@@ -33,6 +33,8 @@ export interface ResultWriterOptions {
   readonly attempt: number
   /** An earlier owner has stored pages of this very attempt, whose rows now come once more from the first one on. */
   readonly again?: boolean
+  /** What an earlier owner has stored of this very attempt, behind which the rows now come. */
+  readonly stored?: { readonly pages: number; readonly rows: number; readonly bytes: number } | null
   /** JSON text of all rows; 0 = unlimited. */
   readonly bytesMax: number
   /** Pages go there when it is given, and into the database otherwise. */
@@ -57,18 +59,27 @@ export class ResultWriter {
 
   constructor(options: ResultWriterOptions) {
     this.#options = options
+    const { stored } = options
+    if (!stored) return
+    this.#pages = stored.pages
+    this.#rowCount = stored.rows
+    this.#bytes = stored.bytes
+    this.#begun = true
   }
 
-  /** Throws `FencedError`, `ResultTooLargeError`, or the store's `LensError`. */
+  /** What the engine goes on behind is durable when this resolves. Throws `FencedError`, `ResultTooLargeError`, or the store's `LensError`. */
   async write(rows: RowBatch): Promise<void> {
     const { handle, attempt, bytesMax } = this.#options
     if (bytesMax > 0 && this.#bytes + rows.bytes > bytesMax) throw new ResultTooLargeError(bytesMax)
     await this.#begin()
-    if (this.#held) await this.#append(this.#held)
-    const { rowCount, bytes, data } = rows
-    this.#held = { handle, attempt, page: this.#pages++, firstRow: this.#rowCount, rowCount, bytes, data }
-    this.#rowCount += rowCount
-    this.#bytes += bytes
+    const { rowCount, bytes, data, continues } = rows
+    if (rowCount > 0) {
+      await this.#flush()
+      this.#held = { handle, attempt, page: this.#pages++, firstRow: this.#rowCount, rowCount, bytes, data }
+      this.#rowCount += rowCount
+      this.#bytes += bytes
+    }
+    if (continues) await this.#flush()
   }
 
   /** After the last rows. All pages but `lastPage` are durable then. */
@@ -93,6 +104,13 @@ export class ResultWriter {
     if (attempt <= 1 && !again) return
     if (!(await pages.reset(handle, epoch, attempt))) throw new FencedError(handle)
     if (directory) await removeResultFiles(directory, handle, attempt)
+  }
+
+  async #flush(): Promise<void> {
+    const held = this.#held
+    if (!held) return
+    await this.#append(held)
+    this.#held = undefined
   }
 
   async #append(page: NewPage): Promise<void> {

@@ -2,7 +2,7 @@
 import { type Lane, lanes, type QueryStatus, type SlotLane, slotStatuses } from '../domain/index.ts'
 import type { BudgetRow, SlotsHeld } from './contract.ts'
 import type { Database, SqlValue, Statements } from './database.ts'
-import { isLeader } from './leadership.ts'
+import { underTerm } from './leadership.ts'
 import { placeholders } from './names.ts'
 import { type SelectedRow, selection, unselected } from './rows.ts'
 import { scopes, usesOf } from './usage.ts'
@@ -52,8 +52,7 @@ export class Budgets {
   async grant(term: number, grants: readonly Omit<BudgetRow, 'acknowledged'>[]): Promise<boolean> {
     const { budget: b, member: m, current: q } = this.#database.tables
     const { dialect } = this.#database
-    return this.#database.transaction(async transaction => {
-      if (!(await isLeader(this.#database, transaction, term))) return false
+    return underTerm(this.#database, term, false, async transaction => {
       await transaction.run(`UPDATE ${b} SET ${b.granted} = 0`)
       if (grants.length > 0)
         await transaction.run(
@@ -70,14 +69,21 @@ export class Budgets {
     })
   }
 
-  async acknowledge(incarnation: string, engine: string, lane: SlotLane, acknowledged: number): Promise<void> {
+  async acknowledge(
+    incarnation: string,
+    engine: string,
+    lane: SlotLane,
+    acknowledged: number,
+    instead: number,
+  ): Promise<boolean> {
     const b = this.#database.tables.budget
     const bound = this.#database.dialect.greatest(b.acknowledged, b.granted)
-    await this.#database.run(
+    const counted = await this.#database.run(
       `UPDATE ${b} SET ${b.acknowledged} = CASE WHEN ? <= ${b.acknowledged} THEN ? WHEN ? <= ${b.granted} THEN ? ELSE ${bound} END ` +
-        `WHERE ${b.incarnation} = ? AND ${b.engine} = ? AND ${b.lane} = ?`,
-      [acknowledged, acknowledged, acknowledged, acknowledged, incarnation, engine, lane],
+        `WHERE ${b.incarnation} = ? AND ${b.engine} = ? AND ${b.lane} = ? AND ${b.acknowledged} = ?`,
+      [acknowledged, acknowledged, acknowledged, acknowledged, incarnation, engine, lane, instead],
     )
+    return counted > 0
   }
 
   /**
@@ -97,8 +103,7 @@ export class Budgets {
         some,
       )
     }
-    return this.#database.transaction(async transaction => {
-      if (!(await isLeader(this.#database, transaction, term))) return false
+    return underTerm(this.#database, term, false, async transaction => {
       const stored = await transaction.rows<{ scope_: string; value_: number }>(
         `SELECT ${c.scope} AS scope_, ${c.value} AS value_ FROM ${c} ORDER BY ${c.scope}${dialect.lockExclusive}`,
       )

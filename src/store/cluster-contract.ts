@@ -54,7 +54,10 @@ export interface BudgetRow {
   readonly lane: SlotLane
   /** Written by the leader: what it may run from now on. */
   readonly granted: number
-  /** Written by the member: what it may still be running. Counts as used until the member has lowered it. */
+  /**
+   * Written by the member: what it may still be running. Counts as used until the member has lowered it. Who gives it queries
+   * that hold slots raises it by as many, in the transaction that gives them.
+   */
   readonly acknowledged: number
 }
 
@@ -80,14 +83,36 @@ export interface ClaimedQuery {
   readonly toIncarnation: string
 }
 
+export type JoinAnswer =
+  | { readonly joined: true }
+  | {
+      readonly joined: false
+      readonly by: MemberRow | null
+      /** Snapshots are written in this version, which the member does not read: no wait helps. */
+      readonly snapshotFormat?: number
+    }
+
 export interface ClusterStore {
   /**
    * Inserts the member; refused while another living member has the same node id with a lease that has not run out (gives that
-   * row). Joining twice as the same incarnation is joining once: the answer to the first may have been lost.
+   * row). Joining twice as the same incarnation is joining once: the answer to the first may have been lost. Refused by nobody
+   * (`by` null): this incarnation was fenced meanwhile, and the dead stay dead, also once their row is swept; or, with `snapshotFormat`,
+   * it does not read what is written here.
    */
-  join(member: NewMember): Promise<{ readonly joined: true } | { readonly joined: false; readonly by: MemberRow }>
+  join(member: NewMember): Promise<JoinAnswer>
   /** All rows but the dead ones, with the lease: one statement or two. */
-  members(): Promise<{ readonly members: readonly MemberRow[]; readonly lease: LeaseRow | null; readonly now: string }>
+  members(): Promise<{
+    readonly members: readonly MemberRow[]
+    readonly lease: LeaseRow | null
+    /** The newest version in which snapshots are written. */
+    readonly snapshotFormat: number
+    readonly now: string
+  }>
+  /**
+   * Lets snapshots be written in the newest version that all members but the dead read. Gives it; null when it is no newer than what is
+   * written now, or the term is over. It never falls: from then on nobody joins who does not read it.
+   */
+  raiseSnapshotFormat(term: number): Promise<number | null>
   memberOf(incarnation: string): Promise<MemberRow | null>
   setState(incarnation: string, state: 'alive' | 'draining'): Promise<boolean>
   allowEarlyTakeover(incarnation: string): Promise<void>
@@ -112,14 +137,16 @@ export interface ClusterStore {
   orphanOwners(): Promise<readonly { readonly incarnation: string; readonly count: number }[]>
   /**
    * Claims up to `limit` unfinished queries of a dead owner for `target` under the term: epoch + 1, version + 1, transition CLAIMED
-   * (row columns, snapshot's `context.version` and `context.owner`, and the `query_transition` row, in one transaction).
-   * Locked rows are skipped; `remaining` tells whether any is left.
+   * (row columns, snapshot's `context.version` and `context.owner`, the `query_transition` row, and what `target` acknowledges of
+   * the slots that they hold, in one transaction).
+   * Locked rows are skipped; `remaining` is false only when none is left. With `launchedOnly` none of those that wait in a queue.
    */
   claim(
     term: number,
     deadIncarnation: string,
     target: { incarnation: string; node: string },
     limit: number,
+    launchedOnly?: boolean,
   ): Promise<{ readonly claimed: readonly ClaimedQuery[]; readonly remaining: boolean } | null>
   /**
    * Moves up to `limit` QUEUED queries of a living member to another one, under the term and their epoch; event HANDED_OVER.
@@ -143,8 +170,15 @@ export interface ClusterStore {
   /**
    * The member's own: lowers what it acknowledges, or raises it, but in the same statement to no more than what `granted` is
    * then: the leader may be lowering it at this moment, and counts on seeing either the old acknowledgement or a smaller one.
+   * False: it was not `instead` any more (running queries were given to the member meanwhile), and stays as it is.
    */
-  acknowledgeBudget(incarnation: string, engine: string, lane: SlotLane, acknowledged: number): Promise<void>
+  acknowledgeBudget(
+    incarnation: string,
+    engine: string,
+    lane: SlotLane,
+    acknowledged: number,
+    instead: number,
+  ): Promise<boolean>
   /** Recounts the limit counters from the rows, under the term. */
   recountLimits(term: number): Promise<boolean>
   /** Deletes dead members that own nothing, and failovers beyond the newest 1,000; under the term. */

@@ -13,6 +13,7 @@ export function clusterStore(database: Database): ClusterStore {
   return {
     join: member => members.join(member),
     members: () => members.members(),
+    raiseSnapshotFormat: term => members.raiseSnapshotFormat(term),
     memberOf: incarnation => members.memberOf(incarnation),
     setState: (incarnation, state) => members.setState(incarnation, state),
     allowEarlyTakeover: incarnation => members.allowEarlyTakeover(incarnation),
@@ -23,14 +24,15 @@ export function clusterStore(database: Database): ClusterStore {
     failoverDone: (id, queries) => members.failoverDone(id, queries),
     failovers: limit => members.failovers(limit),
     orphanOwners: () => claims.orphanOwners(),
-    claim: (term, deadIncarnation, target, limit) => claims.claim(term, deadIncarnation, target, limit),
+    claim: (term, deadIncarnation, target, limit, launchedOnly) =>
+      claims.claim(term, deadIncarnation, target, limit, launchedOnly),
     rebalance: (term, from, target, limit, lane, exceptUsers) =>
       claims.rebalance(term, from, target, limit, lane, exceptUsers),
     budgets: () => budgets.all(),
     slotsHeld: () => budgets.held(),
     grantBudgets: (term, grants) => budgets.grant(term, grants),
-    acknowledgeBudget: (incarnation, engine, lane, acknowledged) =>
-      budgets.acknowledge(incarnation, engine, lane, acknowledged),
+    acknowledgeBudget: (incarnation, engine, lane, acknowledged, instead) =>
+      budgets.acknowledge(incarnation, engine, lane, acknowledged, instead),
     recountLimits: term => budgets.recountLimits(term),
     sweepMembers: term => members.sweep(term),
   }

@@ -12,21 +12,28 @@
  * - Dates are ISO 8601 texts with milliseconds in UTC, by the database's clock.
  */
 import type { ClusterStore } from './cluster-contract.ts'
-import type { PageStore, QueryStore } from './query-contract.ts'
+import type { CleanupStore, PageStore, QueryStore } from './query-contract.ts'
+import type { RateStore } from './rate-contract.ts'
+import type { RetentionStore } from './retention-contract.ts'
 import type { PreparedStore, SessionStore } from './session-contract.ts'
 
 export type { EngineHandle, QueryEventType } from '../domain/index.ts'
 export type * from './cluster-contract.ts'
 export type * from './query-contract.ts'
+export type * from './rate-contract.ts'
+export type * from './retention-contract.ts'
 export type * from './session-contract.ts'
 
 export interface Store {
   readonly dialect: 'mysql' | 'sqlite'
   readonly queries: QueryStore
   readonly pages: PageStore
+  readonly cleanups: CleanupStore
   readonly sessions: SessionStore
   readonly prepared: PreparedStore
   readonly cluster: ClusterStore
+  readonly rates: RateStore
+  readonly retention: RetentionStore
   /** Connects, creates or migrates the schema (one node does it, the others wait), checks that writes report found rows. */
   open(): Promise<void>
   close(): Promise<void>

@@ -3,10 +3,11 @@
  * getting out: `STORE_UNAVAILABLE` when the database could not be reached or written for `retryMs`, else a defect.
  */
 import { backoffDelayMs, type Clock, type Random } from '../async/index.ts'
-import { LensError } from '../domain/index.ts'
+import { LensError, snapshotDowngrades } from '../domain/index.ts'
 import type { SqlDialect } from './dialect.ts'
 import type { Tables } from './names.ts'
 import { failureClass, retryDelays } from './retry.ts'
+import { SnapshotFormat } from './snapshot-format.ts'
 
 export type SqlValue = string | number | null | Uint8Array
 
@@ -17,13 +18,50 @@ export interface Statements {
   run(sql: string, values?: readonly SqlValue[]): Promise<number>
 }
 
+/** What a statement answers: its rows, or how many its predicate found. */
+export interface StatementAnswer<Row extends object = object> {
+  readonly rows: readonly Row[]
+  readonly count: number
+}
+
+/** What is executed here is all committed or all undone. */
+export interface Transaction extends Statements {
+  /**
+   * For a statement whose answer decides nothing yet: it goes with the next one, or with the commit, in the same round trip,
+   * and fails as that does. What it answered can be read from then on.
+   */
+  later<Row extends object>(sql: string, values?: readonly SqlValue[]): Later<Row>
+}
+
+/** A statement that was put off: once a connector has its answer, that answer. */
+export class Later<Row extends object = object> implements StatementAnswer<Row> {
+  #answer: StatementAnswer<Row> | undefined
+
+  answered(answer: StatementAnswer<Row>): void {
+    this.#answer = answer
+  }
+
+  get rows(): readonly Row[] {
+    return this.#known.rows
+  }
+
+  get count(): number {
+    return this.#known.count
+  }
+
+  get #known(): StatementAnswer<Row> {
+    if (!this.#answer) throw new Error('a statement that was put off has no answer before one after it has')
+    return this.#answer
+  }
+}
+
 /** One way to a database: what the dialects implement. */
 export interface Connector {
   readonly dialect: SqlDialect
   readonly tables: Tables
   /** Outside any transaction. */
   readonly statements: Statements
-  transaction<T>(work: (transaction: Statements) => Promise<T>): Promise<T>
+  transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>
   connect(): Promise<void>
   /** Runs what must be done by one process at a time, in order to make the schema. */
   migrate(): Promise<void>
@@ -51,6 +89,8 @@ export interface DatabaseOptions {
   readonly random: Random
   readonly retryMs: number
   readonly logger?: StoreLogger
+  /** Those of the domain, unless given. */
+  readonly downgrades?: typeof snapshotDowngrades
 }
 
 /** Thrown inside a transaction to undo it and to answer with a value instead; never leaves the store. */
@@ -66,11 +106,13 @@ export class Undo<T> extends Error {
 export class Duplicate extends Error {}
 
 export class Database {
+  readonly format: SnapshotFormat
   readonly #options: DatabaseOptions
   #ended = false
 
   constructor(options: DatabaseOptions) {
     this.#options = options
+    this.format = new SnapshotFormat(options.downgrades ?? snapshotDowngrades)
   }
 
   get connector(): Connector {
@@ -106,7 +148,7 @@ export class Database {
    * `attempt` is 0 the first time; later ones must expect that an earlier one has committed.
    * Rejects with `Undo` and `Duplicate` as they are.
    */
-  transaction<T>(work: (transaction: Statements, attempt: number) => Promise<T>): Promise<T> {
+  transaction<T>(work: (transaction: Transaction, attempt: number) => Promise<T>): Promise<T> {
     return this.repeat(attempt => this.connector.transaction(transaction => work(transaction, attempt)))
   }
 
@@ -132,7 +174,7 @@ export class Database {
         }
         const delayMs = backoffDelayMs(retryDelays[failure], attempt, random)
         if (clock.monotonic() + delayMs >= deadline) {
-          logger?.warn({ err: error, attempts: attempt + 1 }, 'the store is not available')
+          logger?.warn({ err: error, attempt }, 'the store is not available')
           throw new LensError('STORE_UNAVAILABLE', 'The database does not answer, or cannot be written.', {
             retryAfterMs: 1000,
             cause: error,

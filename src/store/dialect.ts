@@ -20,6 +20,10 @@ export interface SqlDialect {
   keepExisting(anyColumn: string): string
   /** The end of an INSERT that overwrites these columns of a row which is already there. */
   overwrite(key: readonly string[], columns: readonly string[]): string
+  /** The end of an INSERT that changes a row which is already there by these assignments, in which `proposed` may stand. */
+  orSet(key: readonly string[], assignments: string): string
+  /** What the INSERT would have written into this column. */
+  proposed(column: string): string
   greatest(a: string, b: string): string
   /** Where a text column stands beside the result of a JSON function: their collations differ (error 1267). */
   besideJson(column: string): string
@@ -40,6 +44,8 @@ export const mysqlDialect: SqlDialect = {
   keepExisting: anyColumn => ` ON DUPLICATE KEY UPDATE ${anyColumn} = ${anyColumn}`,
   overwrite: (_key, columns) =>
     ` ON DUPLICATE KEY UPDATE ${columns.map(column => `${column} = VALUES(${column})`).join(', ')}`,
+  orSet: (_key, assignments) => ` ON DUPLICATE KEY UPDATE ${assignments}`,
+  proposed: column => `VALUES(${column})`,
   greatest: (a, b) => `GREATEST(${a}, ${b})`,
   besideJson: column => `${column} COLLATE utf8mb4_bin`,
   rowsMax: 200,
@@ -58,6 +64,8 @@ export const sqliteDialect: SqlDialect = {
   keepExisting: () => ' ON CONFLICT DO NOTHING',
   overwrite: (key, columns) =>
     ` ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${columns.map(column => `${column} = excluded.${column}`).join(', ')}`,
+  orSet: (key, assignments) => ` ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${assignments}`,
+  proposed: column => `excluded.${column}`,
   greatest: (a, b) => `MAX(${a}, ${b})`,
   besideJson: column => column,
   rowsMax: 100,

@@ -26,6 +26,8 @@ export const sessionColumns = {
   idleMs: count(),
   /** `last_used_at + idle_ms + slack`: from then on the leader's sweep may expire it. */
   sweepAt: timeMs(),
+  /** 1: by the word of who authenticated the user; users whom the configuration names are admins without it. */
+  admin: p.integer(),
 }
 
 export const sessionTransitionColumns = {
@@ -105,6 +107,15 @@ export const failedAttemptColumns = {
   at: timeMs(),
 }
 
+/** Runs whose end an engine has not confirmed, of attempts that are over. */
+export const engineCleanupColumns = {
+  handle: id().primary(),
+  attempt: count().primary(),
+  engine: label(),
+  engineHandle: p.text(),
+  createdAt: timeMs(),
+}
+
 export const preparedQueryColumns = {
   handle: id().primary(),
   user: label(),
@@ -177,6 +188,12 @@ export const leaseColumns = {
   expiresAt: timeMs(),
 }
 
+/** One row, `id` 1. */
+export const snapshotFormatColumns = {
+  id: p.integer().primary(),
+  version: count(),
+}
+
 export const slotBudgetColumns = {
   incarnation: id().primary(),
   engine: label().primary(),
@@ -189,6 +206,12 @@ export const usageCounterColumns = {
   /** `queued:user:alice`, `running:user:alice`, `queued:lane:light`, `sessions:user:alice` */
   scope: p.string().length(300).primary(),
   value: count(),
+}
+
+/** What is left in a bucket of tokens, said by when it is full again: microseconds since 1970. */
+export const rateBucketColumns = {
+  id: id().primary(),
+  fullAt: timeMs(),
 }
 
 export const failoverColumns = {
@@ -224,6 +247,11 @@ export const FailedAttempt = defineEntity({
   tableName: 'failed_attempt',
   properties: failedAttemptColumns,
 })
+export const EngineCleanup = defineEntity({
+  name: 'EngineCleanup',
+  tableName: 'engine_cleanup',
+  properties: engineCleanupColumns,
+})
 export const PreparedQuery = defineEntity({
   name: 'PreparedQuery',
   tableName: 'prepared_query',
@@ -243,12 +271,18 @@ export const MemberConnection = defineEntity({
   properties: memberConnectionColumns,
 })
 export const Lease = defineEntity({ name: 'Lease', tableName: 'lease', properties: leaseColumns })
+export const SnapshotFormatRow = defineEntity({
+  name: 'SnapshotFormatRow',
+  tableName: 'snapshot_format',
+  properties: snapshotFormatColumns,
+})
 export const SlotBudget = defineEntity({ name: 'SlotBudget', tableName: 'slot_budget', properties: slotBudgetColumns })
 export const UsageCounter = defineEntity({
   name: 'UsageCounter',
   tableName: 'usage_counter',
   properties: usageCounterColumns,
 })
+export const RateBucket = defineEntity({ name: 'RateBucket', tableName: 'rate_bucket', properties: rateBucketColumns })
 export const Failover = defineEntity({ name: 'Failover', tableName: 'failover', properties: failoverColumns })
 
 export const entities = [
@@ -258,6 +292,7 @@ export const entities = [
   FinishedQuery,
   QueryTransition,
   FailedAttempt,
+  EngineCleanup,
   PreparedQuery,
   SubmissionKey,
   ResultPage,
@@ -268,4 +303,6 @@ export const entities = [
   SlotBudget,
   UsageCounter,
   Failover,
+  RateBucket,
+  SnapshotFormatRow,
 ]

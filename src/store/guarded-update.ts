@@ -22,11 +22,7 @@ export interface GuardedRow {
   /** What else must hold, joined by AND. */
   readonly where: Expression
   /** New values by column, the same columns in every row. MySQL evaluates them from left to right. */
-  readonly set: Readonly<Record<string, Expression>>
-}
-
-export function value(of: SqlValue): Expression {
-  return { sql: '?', values: [of] }
+  readonly set: Readonly<Record<string, SqlValue | Expression>>
 }
 
 export function expression(sql: string, ...values: SqlValue[]): Expression {
@@ -40,21 +36,25 @@ export function guardedUpdate(
   rows: readonly GuardedRow[],
 ): { sql: string; values: SqlValue[] } {
   const values: SqlValue[] = []
-  const use = (part: Expression): string => {
-    values.push(...part.values)
-    return part.sql
+  const use = (part: SqlValue | Expression): string => {
+    if (isExpression(part)) {
+      values.push(...part.values)
+      return part.sql
+    }
+    values.push(part)
+    return '?'
   }
   const columns = Object.keys((rows[0] as GuardedRow).set)
   const sets = columns.map(column => {
-    const groups = [...grouped(rows, column)].sort((a, b) => b.keys.length - a.keys.length)
+    const groups = grouped(rows, column).sort((a, b) => b.keys.length - a.keys.length)
     const [most, ...others] = groups as [Group, ...Group[]]
-    if (others.length === 0) return `${column} = ${use(most.expression)}`
+    if (others.length === 0) return `${column} = ${use(most.becomes)}`
     // Alone in its group, a key is compared directly; the largest group needs no comparison.
-    const cases = others.map(({ keys, expression: then }) => {
+    const cases = others.map(({ keys, becomes }) => {
       values.push(...keys)
-      return `WHEN ${keys.length === 1 ? `${key} = ?` : `${key} IN ${placeholders(keys.length)}`} THEN ${use(then)}`
+      return `WHEN ${keys.length === 1 ? `${key} = ?` : `${key} IN ${placeholders(keys.length)}`} THEN ${use(becomes)}`
     })
-    return `${column} = CASE ${cases.join(' ')} ELSE ${use(most.expression)} END`
+    return `${column} = CASE ${cases.join(' ')} ELSE ${use(most.becomes)} END`
   })
   const conditions = rows.map(row => {
     values.push(row.key)
@@ -67,27 +67,33 @@ export function guardedUpdate(
 }
 
 interface Group {
-  readonly expression: Expression
+  readonly becomes: SqlValue | Expression
   readonly keys: string[]
 }
 
-function grouped(rows: readonly GuardedRow[], column: string): Iterable<Group> {
-  const groups = new Map<string, Group>()
+/** Rows by what the column becomes in them. */
+function grouped(rows: readonly GuardedRow[], column: string): Group[] {
+  const byValue = new Map<SqlValue, Group>()
+  const byText = new Map<string, Group>()
   for (const { key, set } of rows) {
-    const part = set[column] as Expression
-    const name = nameOf(part) ?? key
-    const group = groups.get(name)
-    if (group) group.keys.push(key)
-    else groups.set(name, { expression: part, keys: [key] })
+    const becomes = set[column] as SqlValue | Expression
+    if (isExpression(becomes)) add(byText, textOf(becomes), key, becomes)
+    else add(byValue, becomes, key, becomes)
   }
-  return groups.values()
+  return [...byValue.values(), ...byText.values()]
 }
 
-/** Equal for equal expressions; undefined for what is as good as unique, so that comparing it is of no use: long texts. */
-function nameOf({ sql, values }: Expression): string | undefined {
-  if (values.length === 0) return sql
-  if (values.length > 1) return JSON.stringify([sql, ...values])
-  const [only] = values
-  if (typeof only !== 'string') return typeof only === 'object' && only !== null ? undefined : `${sql} ${only}`
-  return only.length > 100 ? undefined : `${sql} '${only}`
+function add<Name>(groups: Map<Name, Group>, name: Name, key: string, becomes: Group['becomes']): void {
+  const group = groups.get(name)
+  if (group) group.keys.push(key)
+  else groups.set(name, { becomes, keys: [key] })
+}
+
+/** Equal for equal expressions. */
+function textOf({ sql, values }: Expression): string {
+  return values.length === 0 ? sql : JSON.stringify([sql, ...values])
+}
+
+function isExpression(part: SqlValue | Expression): part is Expression {
+  return typeof part === 'object' && part !== null && 'sql' in part
 }

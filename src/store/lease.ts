@@ -9,12 +9,15 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type Connection, createConnection, type ResultSetHeader } from 'mysql2'
 import { systemClock } from '../async/index.ts'
+import { type CredentialFiles, databasePlace, databaseTls, HeldCredentials, type TlsMode } from '../tls/index.ts'
 import type { LeaseStore } from './contract.ts'
 
 /** Can be sent to a thread. */
 export interface LeaseStoreOptions {
   /** As for `openStore`. The schema must be there. */
   readonly url: string
+  /** Files, not what is in them: they are read by whoever connects. */
+  readonly tls?: CredentialFiles & { readonly mode: TlsMode }
   /** How long an attempt may take, in milliseconds. */
   readonly attemptMs: number
 }
@@ -24,10 +27,10 @@ type Renewal = Awaited<ReturnType<LeaseStore['renew']>>
 
 /** Makes the store; it connects with its first attempt. `renew` rejects with the driver's error, or when it took too long. */
 export function openLeaseStore(options: LeaseStoreOptions): LeaseStore {
-  const { url, attemptMs } = options
+  const { url, tls, attemptMs } = options
   return url.startsWith('sqlite:')
     ? new SqliteLeaseStore(url.slice('sqlite:'.length), attemptMs)
-    : new MySqlLeaseStore(url, attemptMs)
+    : new MySqlLeaseStore(url, attemptMs, tls)
 }
 
 const tooLate = (attemptMs: number) => new Error(`the database did not answer within ${attemptMs} ms`)
@@ -69,13 +72,16 @@ const mysqlLeader =
 class MySqlLeaseStore implements LeaseStore {
   readonly #url: string
   readonly #attemptMs: number
+  readonly #tls: LeaseStoreOptions['tls']
+  #held: HeldCredentials | undefined
   #connection: Connection | undefined
   /** Of the server that this connection leads to. */
   #serverIdentity = ''
 
-  constructor(url: string, attemptMs: number) {
+  constructor(url: string, attemptMs: number, tls: LeaseStoreOptions['tls']) {
     this.#url = url
     this.#attemptMs = attemptMs
+    this.#tls = tls
   }
 
   renew(beat: Beat): Promise<Renewal> {
@@ -104,9 +110,12 @@ class MySqlLeaseStore implements LeaseStore {
   async #connect(): Promise<Connection> {
     const connection = createConnection({
       uri: this.#url,
+      ...this.#secured(),
       connectTimeout: this.#attemptMs,
       supportBigNumbers: true,
       timezone: 'Z',
+      // Room for half a megabyte of them would be kept, and none is ever prepared.
+      maxPreparedStatements: 1,
     })
     // Told to whoever waits for an answer; without a listener it would end the thread.
     connection.on('error', () => {
@@ -117,6 +126,20 @@ class MySqlLeaseStore implements LeaseStore {
     await query(connection, "SET SESSION innodb_lock_wait_timeout = 1, time_zone = '+00:00'")
     this.#serverIdentity = await identityOf(connection)
     return connection
+  }
+
+  /** Connections are few, and a thread may wait for a file: so they are read for each, and need no watch here. */
+  #secured() {
+    const { mode, ...files } = this.#tls ?? { mode: 'off' }
+    if (mode === 'off') return {}
+    this.#held ??= new HeldCredentials(files)
+    try {
+      this.#held.renew()
+    } catch {
+      // Half of a change: those before it still serve. The node tells of it, which looks at the same files.
+    }
+    const { host, port } = databasePlace(this.#url)
+    return databaseTls(mode, host, port, this.#held.current)
   }
 
   async #databaseNow(connection: Connection): Promise<number> {

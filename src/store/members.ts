@@ -1,8 +1,8 @@
 /** Members and the leader's lease, as the database sees them: its clock decides what has run out. */
 import type { MemberState } from '../domain/index.ts'
-import type { FailoverRow, LeaseRow, MemberRow, NewMember } from './contract.ts'
-import type { Database, Statements } from './database.ts'
-import { isLeader } from './leadership.ts'
+import type { FailoverRow, JoinAnswer, LeaseRow, MemberRow, NewMember } from './contract.ts'
+import type { Database, Later, Statements, Transaction } from './database.ts'
+import { underTerm } from './leadership.ts'
 import { databaseNow, insertion, isoOf, isoOrNull, type SelectedRow, selection, unselected } from './rows.ts'
 
 export class Members {
@@ -12,9 +12,7 @@ export class Members {
     this.#database = database
   }
 
-  async join(
-    member: NewMember,
-  ): Promise<{ readonly joined: true } | { readonly joined: false; readonly by: MemberRow }> {
+  async join(member: NewMember): Promise<JoinAnswer> {
     // One at a time, so that two processes with one node id cannot both find nobody. No row is locked for it: who is frozen
     // while it joins is nobody's member yet, and its connections nobody's to end.
     return this.#database.repeat(() =>
@@ -22,18 +20,32 @@ export class Members {
     )
   }
 
-  #joinAlone(
-    member: NewMember,
-  ): Promise<{ readonly joined: true } | { readonly joined: false; readonly by: MemberRow }> {
-    const { member: m, heartbeat: h } = this.#database.tables
+  #joinAlone(member: NewMember): Promise<JoinAnswer> {
+    const { member: m, heartbeat: h, snapshotFormat: f } = this.#database.tables
     const { dialect } = this.#database
     return this.#database.transaction(async transaction => {
       const sameNode = (
         await this.#select(transaction, `m.${m.state} <> 'dead' AND m.${m.nodeId} = ?`, [member.nodeId])
       ).members
-      if (sameNode.some(row => row.incarnation === member.incarnation)) return { joined: true as const }
+      if (sameNode.some(row => row.incarnation === member.incarnation)) {
+        // Whoever is told that it has joined counts its lease from this attempt on.
+        await transaction.run(`UPDATE ${h} SET ${h.leaseExpiresAt} = ${dialect.now} + ? WHERE ${h.incarnation} = ?`, [
+          member.leaseMs,
+          member.incarnation,
+        ])
+        return { joined: true as const }
+      }
+      // Frozen since an earlier attempt, and fenced.
+      if (await this.#wasFenced(transaction, member.incarnation)) return { joined: false as const, by: null }
       const living = sameNode.find(row => row.leaseLeftMs > 0 && row.incarnation !== member.supersedes)
       if (living) return { joined: false as const, by: living }
+      // Until it has joined: who raises the format sees this member, or this member sees the format.
+      const [format] = await transaction.rows<{ version_: number }>(
+        `SELECT ${f.version} AS version_ FROM ${f} WHERE ${f.id} = 1${dialect.lockShared}`,
+      )
+      const snapshotFormat = Number(format?.version_ ?? 1)
+      if (member.snapshotVersion < snapshotFormat) return { joined: false as const, by: null, snapshotFormat }
+      this.#database.format.learn(snapshotFormat)
       const { earlyTakeoverAfterMs: after } = member
       await transaction.run(
         `INSERT INTO ${m} (${[m.incarnation, m.nodeId, m.address, m.state, m.softwareVersion, m.snapshotVersion, m.startedAt, m.earlyTakeoverFrom].join(', ')}) ` +
@@ -55,13 +67,46 @@ export class Members {
     })
   }
 
+  /** By its row, or, once that is swept, by its failover. */
+  async #wasFenced(statements: Statements, incarnation: string): Promise<boolean> {
+    const { member: m, failover: f } = this.#database.tables
+    const rows = await statements.rows(
+      `SELECT ${m.incarnation} AS id_ FROM ${m} WHERE ${m.incarnation} = ? AND ${m.state} = 'dead' UNION ALL SELECT ${f.incarnation} AS id_ FROM ${f} WHERE ${f.incarnation} = ?`,
+      [incarnation, incarnation],
+    )
+    return rows.length > 0
+  }
+
   async members(): Promise<{
     readonly members: readonly MemberRow[]
     readonly lease: LeaseRow | null
+    readonly snapshotFormat: number
     readonly now: string
   }> {
     const m = this.#database.tables.member
-    return this.#database.repeat(() => this.#select(this.#database.connector.statements, `m.${m.state} <> 'dead'`, []))
+    const found = await this.#database.repeat(() =>
+      this.#select(this.#database.connector.statements, `m.${m.state} <> 'dead'`, []),
+    )
+    this.#database.format.learn(found.snapshotFormat)
+    return found
+  }
+
+  async raiseSnapshotFormat(term: number): Promise<number | null> {
+    const { member: m, snapshotFormat: f } = this.#database.tables
+    const { dialect } = this.#database
+    return underTerm(this.#database, term, null, async transaction => {
+      // First, so that whoever joins meanwhile waits for this transaction, or this one for the end of the join.
+      const [row] = await transaction.rows<{ version_: number }>(
+        `SELECT ${f.version} AS version_ FROM ${f} WHERE ${f.id} = 1${dialect.lockExclusive}`,
+      )
+      const reads = await transaction.rows<{ reads_: number }>(
+        `SELECT ${m.snapshotVersion} AS reads_ FROM ${m} WHERE ${m.state} <> 'dead'${dialect.lockShared}`,
+      )
+      const version = Math.min(...reads.map(({ reads_ }) => Number(reads_)))
+      if (reads.length === 0 || !row || version <= Number(row.version_)) return null
+      await transaction.run(`UPDATE ${f} SET ${f.version} = ? WHERE ${f.id} = 1`, [version])
+      return version
+    })
   }
 
   async memberOf(incarnation: string): Promise<MemberRow | null> {
@@ -74,10 +119,10 @@ export class Members {
 
   /** Members and the lease in one statement: the lease's row is always there, and each member's comes beside it. */
   async #select(statements: Statements, condition: string, values: readonly string[]) {
-    const { member: m, heartbeat: h, lease: l } = this.#database.tables
+    const { member: m, heartbeat: h, lease: l, snapshotFormat: f } = this.#database.tables
     const { now } = this.#database.dialect
     const rows = await statements.rows(
-      `SELECT ${now} AS now_, ${selection(l, ['holderIncarnation', 'holderNode', 'term', 'expiresAt'], 'l.')}, ` +
+      `SELECT ${now} AS now_, (SELECT ${f.version} FROM ${f} WHERE ${f.id} = 1) AS snapshotFormat_, ${selection(l, ['holderIncarnation', 'holderNode', 'term', 'expiresAt'], 'l.')}, ` +
         `${selection(m, ['incarnation', 'nodeId', 'address', 'state', 'softwareVersion', 'snapshotVersion', 'startedAt', 'earlyTakeoverFrom'], 'm.')}, ` +
         `${selection(h, ['leaseExpiresAt', 'running', 'queued'], 'h.')} ` +
         `FROM ${l} AS l LEFT JOIN (${m} AS m JOIN ${h} AS h ON h.${h.incarnation} = m.${m.incarnation}) ON ${condition} ` +
@@ -115,7 +160,7 @@ export class Members {
           queued: Number(row.queued),
         }),
       )
-    return { members, lease, now: isoOf(nowMs) }
+    return { members, lease, snapshotFormat: Number(first?.snapshotFormat ?? 1), now: isoOf(nowMs) }
   }
 
   async setState(incarnation: string, state: 'alive' | 'draining'): Promise<boolean> {
@@ -213,22 +258,23 @@ export class Members {
       member !== null &&
       member !== undefined &&
       (member.state === 'dead' || onlyIfExpiredByMs === null || member.leaseLeftMs <= -onlyIfExpiredByMs)
-    const { lease } = await this.members()
-    if (!isDue(lease, await this.memberOf(incarnation))) return null
-    // First the connections: one frozen between its guard and its commit holds the very lock that is needed now.
-    await this.#kill(incarnation)
-    const fenced = await this.#database.transaction(async transaction => {
-      if (!(await isLeader(this.#database, transaction, term))) return null
+    const asked = await this.#database.repeat(() =>
+      this.#select(this.#database.connector.statements, `m.${m.incarnation} = ?`, [incarnation]),
+    )
+    if (!isDue(asked.lease, asked.members[0])) return null
+    // Meanwhile its connections end: one frozen between its guard and its commit holds the very lock that is needed now.
+    const killing = this.#kill(incarnation)
+    killing.catch(() => undefined)
+    const recorded = await underTerm(this.#database, term, null, async transaction => {
       // Against a heartbeat at this moment: the one or the other comes first.
-      await transaction.rows(
-        `SELECT ${h.incarnation} AS id_ FROM ${h} WHERE ${h.incarnation} = ?${dialect.lockExclusive}`,
-        [incarnation],
-      )
+      transaction.later(`SELECT ${h.incarnation} AS id_ FROM ${h} WHERE ${h.incarnation} = ?${dialect.lockExclusive}`, [
+        incarnation,
+      ])
       const [member] = (await this.#select(transaction, `m.${m.incarnation} = ?`, [incarnation])).members
       if (!member) return null
       if (member.state === 'dead') return this.#failoverOf(transaction, incarnation)
       if (onlyIfExpiredByMs !== null && member.leaseLeftMs > -onlyIfExpiredByMs) return null
-      await transaction.run(`UPDATE ${m} SET ${m.state} = 'dead' WHERE ${m.incarnation} = ?`, [incarnation])
+      transaction.later(`UPDATE ${m} SET ${m.state} = 'dead' WHERE ${m.incarnation} = ?`, [incarnation])
       const { sql, values } = insertion(
         f,
         [
@@ -245,25 +291,26 @@ export class Members {
         ],
         dialect.now,
       )
-      await transaction.run(sql, values)
+      transaction.later(sql, values)
       return this.#failoverOf(transaction, incarnation)
     })
-    // And those that it opened meanwhile; what it opens from now on finds nothing of its epochs to lock.
-    if (fenced) await this.#kill(incarnation)
-    return fenced
+    const [failover] = recorded?.rows ?? []
+    if (!failover) return null
+    // And those that it opened meanwhile, which nobody waits for: a claim skips what they lock, and ends them when it finds any.
+    void killing.then(() => this.#kill(incarnation)).catch(() => undefined)
+    return failoverOf(failover)
   }
 
   #kill(incarnation: string): Promise<void> {
     return this.#database.repeat(() => this.#database.connector.killConnectionsOf(incarnation))
   }
 
-  async #failoverOf(transaction: Statements, incarnation: string): Promise<FailoverRow | null> {
+  #failoverOf(transaction: Transaction, incarnation: string): Later {
     const f = this.#database.tables.failover
-    const [row] = await transaction.rows(
+    return transaction.later(
       `SELECT ${selection(f, failoverProperties)} FROM ${f} WHERE ${f.incarnation} = ? ORDER BY ${f.detectedAt} DESC LIMIT 1`,
       [incarnation],
     )
-    return row ? failoverOf(row) : null
   }
 
   async failoverDone(id: string, queries: number): Promise<void> {
@@ -292,8 +339,7 @@ export class Members {
       failover: f,
       lease: l,
     } = this.#database.tables
-    await this.#database.transaction(async transaction => {
-      if (!(await isLeader(this.#database, transaction, term))) return
+    await underTerm(this.#database, term, undefined, async transaction => {
       const dead = await transaction.rows<{ id_: string }>(
         `SELECT ${m.incarnation} AS id_ FROM ${m} WHERE ${m.state} = 'dead' AND NOT EXISTS (SELECT 1 FROM ${q} WHERE ${q}.${q.ownerIncarnation} = ${m}.${m.incarnation}) ` +
           `AND NOT EXISTS (SELECT 1 FROM ${l} WHERE ${l}.${l.holderIncarnation} = ${m}.${m.incarnation}) ORDER BY ${m.incarnation} LIMIT 50`,

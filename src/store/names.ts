@@ -14,6 +14,7 @@ export interface Tables {
   readonly finished: QueryNames
   readonly transition: Names<keyof typeof entity.queryTransitionColumns>
   readonly failedAttempt: Names<keyof typeof entity.failedAttemptColumns>
+  readonly cleanup: Names<keyof typeof entity.engineCleanupColumns>
   readonly prepared: Names<keyof typeof entity.preparedQueryColumns>
   readonly key: Names<keyof typeof entity.submissionKeyColumns>
   readonly page: Names<keyof typeof entity.resultPageColumns>
@@ -21,9 +22,11 @@ export interface Tables {
   readonly heartbeat: Names<keyof typeof entity.heartbeatColumns>
   readonly memberConnection: Names<keyof typeof entity.memberConnectionColumns>
   readonly lease: Names<keyof typeof entity.leaseColumns>
+  readonly snapshotFormat: Names<keyof typeof entity.snapshotFormatColumns>
   readonly budget: Names<keyof typeof entity.slotBudgetColumns>
   readonly counter: Names<keyof typeof entity.usageCounterColumns>
   readonly failover: Names<keyof typeof entity.failoverColumns>
+  readonly rateBucket: Names<keyof typeof entity.rateBucketColumns>
 }
 
 /** Backticks are understood by MySQL, MariaDB and SQLite alike. */
@@ -44,6 +47,7 @@ export function tablesOf(orm: MikroORM): Tables {
     finished: names(entity.FinishedQuery),
     transition: names(entity.QueryTransition),
     failedAttempt: names(entity.FailedAttempt),
+    cleanup: names(entity.EngineCleanup),
     prepared: names(entity.PreparedQuery),
     key: names(entity.SubmissionKey),
     page: names(entity.ResultPage),
@@ -51,9 +55,11 @@ export function tablesOf(orm: MikroORM): Tables {
     heartbeat: names(entity.Heartbeat),
     memberConnection: names(entity.MemberConnection),
     lease: names(entity.Lease),
+    snapshotFormat: names(entity.SnapshotFormatRow),
     budget: names(entity.SlotBudget),
     counter: names(entity.UsageCounter),
     failover: names(entity.Failover),
+    rateBucket: names(entity.RateBucket),
   }
 }
 

@@ -1,13 +1,13 @@
 /** Result pages: appended unseen under the epoch, read only for the attempt that succeeded, deleted by the leader's sweep. */
 import type { NewPage, PageStore, StoredPage } from './contract.ts'
 import type { Database } from './database.ts'
-import { isLeader } from './leadership.ts'
+import { underTerm } from './leadership.ts'
 import { placeholders } from './names.ts'
 import { askableIds, insertion } from './rows.ts'
 import { pageValues } from './steps.ts'
 
 /** Pages deleted in one transaction: they may be large. */
-const pagesPerDeletion = 50
+const pagesPerDeletion = 10
 
 export class Pages implements PageStore {
   readonly #database: Database
@@ -94,8 +94,7 @@ export class Pages implements PageStore {
       done.push({ handle, attempt: Number(attempt) })
     }
     if (done.length > 0)
-      await this.#database.transaction(async transaction => {
-        if (!(await isLeader(this.#database, transaction, term))) return
+      await underTerm(this.#database, term, undefined, async transaction => {
         await transaction.run(
           `UPDATE ${q} AS q${dialect.byPrimary} SET ${q.pagesExpireAt} = NULL, ${q.storedPages} = 0 WHERE ${q.handle} IN ${placeholders(done.length)}`,
           done.map(({ handle }) => handle),
@@ -107,8 +106,7 @@ export class Pages implements PageStore {
   /** True while there are more; null when the term is over. */
   async #deleteSome(term: number, handle: string): Promise<boolean | null> {
     const p = this.#database.tables.page
-    return this.#database.transaction(async transaction => {
-      if (!(await isLeader(this.#database, transaction, term))) return null
+    return underTerm<boolean | null>(this.#database, term, null, async transaction => {
       const rows = await transaction.rows<{ attempt_: number; page_: number }>(
         `SELECT ${p.attempt} AS attempt_, ${p.page} AS page_ FROM ${p} WHERE ${p.handle} = ? ORDER BY ${p.attempt}, ${p.page} LIMIT ${pagesPerDeletion}`,
         [handle],

@@ -22,7 +22,6 @@ import type {
   TransitionRecord,
 } from './contract.ts'
 import type { Database, SqlValue } from './database.ts'
-import { isLeader } from './leadership.ts'
 import { placeholders, type QueryNames } from './names.ts'
 import {
   queryRowOf,
@@ -103,6 +102,24 @@ export class Queries implements QueryStore {
       [id, after],
     )
     return rows.map(storedTransitionOf)
+  }
+
+  async transitionsOf(handles: readonly string[]): Promise<ReadonlyMap<string, readonly StoredTransition[]>> {
+    const ids = askableIds(handles)
+    const of = new Map<string, StoredTransition[]>()
+    if (ids.length === 0) return of
+    const t = this.#database.tables.transition
+    const rows = await this.#database.rows(
+      `SELECT ${transitionSelection(this.#database.tables)} FROM ${t} WHERE ${t.handle} IN ${placeholders(ids.length)} ORDER BY ${t.handle}, ${t.version}`,
+      ids,
+    )
+    for (const row of rows) {
+      const transition = storedTransitionOf(row)
+      const others = of.get(transition.handle)
+      if (others) others.push(transition)
+      else of.set(transition.handle, [transition])
+    }
+    return of
   }
 
   async list(
@@ -220,6 +237,14 @@ export class Queries implements QueryStore {
     }))
   }
 
+  async release(handle: string, incarnation: string, epoch: number): Promise<void> {
+    const q = this.#database.tables.current
+    await this.#database.run(
+      `UPDATE ${q} SET ${q.ownerIncarnation} = '' WHERE ${q.handle} = ? AND ${q.ownerIncarnation} = ? AND ${q.epoch} = ?`,
+      [handle, incarnation, epoch],
+    )
+  }
+
   async cancelsRequested(incarnation: string): Promise<readonly string[]> {
     const q = this.#database.tables.current
     const rows = await this.#database.rows<{ handle_: string }>(
@@ -231,7 +256,8 @@ export class Queries implements QueryStore {
 
   async dropResult(transition: TransitionRecord, snapshot: StoredSnapshot, outcome: Outcome): Promise<boolean> {
     const { finished: q, page, transition: t } = this.#database.tables
-    const { dialect } = this.#database
+    const { dialect, format } = this.#database
+    const written = format.snapshot(snapshot)
     const dropped = await this.#database.transaction(async (transaction, attempt) => {
       const count = await transaction.run(
         `UPDATE ${q} SET ${q.status} = ?, ${q.outcome} = ?, ${q.version} = ?, ${q.snapshot} = ?, ${q.machineVersion} = ?, ${q.transitionId} = ?, ` +
@@ -241,8 +267,8 @@ export class Queries implements QueryStore {
           transition.to,
           outcome,
           transition.version,
-          JSON.stringify(snapshot),
-          snapshot.machineVersion,
+          JSON.stringify(written),
+          written.machineVersion,
           transition.id,
           transition.handle,
           transition.version - 1,
@@ -257,7 +283,7 @@ export class Queries implements QueryStore {
         )
         return row?.id_ === transition.id
       }
-      const { sql, values } = insertion(t, [transitionValues(transition)], dialect.now)
+      const { sql, values } = insertion(t, [transitionValues(format.transition(transition))], dialect.now)
       await transaction.run(sql, values)
       return true
     })
@@ -279,34 +305,5 @@ export class Queries implements QueryStore {
       ownerIncarnation: row.owner_ as string,
       count: Number(row.count_),
     }))
-  }
-
-  async forget(term: number, retentionMs: number, limit: number): Promise<number> {
-    const { finished: q, transition, failedAttempt, page, key, sessionTransition: s } = this.#database.tables
-    const { dialect } = this.#database
-    const before = `${dialect.now} - ${Math.max(0, Math.round(retentionMs))}`
-    return this.#database.transaction(async transaction => {
-      if (!(await isLeader(this.#database, transaction, term))) return 0
-      // Few at a time: each has a dozen transitions. Those with pages wait until `expire` has deleted these.
-      const rows = await transaction.rows<{ handle_: string }>(
-        `SELECT ${q.handle} AS handle_ FROM ${q} WHERE ${q.finishedAt} < ${before} AND ${q.pagesExpireAt} IS NULL ORDER BY ${q.finishedAt} LIMIT ${Math.min(Number(limit), 25)}`,
-      )
-      const handles = rows.map(row => row.handle_)
-      if (handles.length > 0)
-        for (const table of [q, transition, failedAttempt, page, key])
-          await transaction.run(
-            `${table === key ? `DELETE FROM ${key}` : dialect.deleteFrom(table)} WHERE ${table.handle} IN ${placeholders(handles.length)}`,
-            handles,
-          )
-      const ended = await transaction.rows<{ id_: string }>(
-        `SELECT ${s.sessionId} AS id_ FROM ${s} WHERE ${s.toStatus} IN ('CLOSED', 'EXPIRED') AND ${s.at} < ${before} LIMIT 50`,
-      )
-      if (ended.length > 0)
-        await transaction.run(
-          `${dialect.deleteFrom(s)} WHERE ${s.sessionId} IN ${placeholders(ended.length)}`,
-          ended.map(row => row.id_),
-        )
-      return handles.length
-    })
   }
 }

@@ -1,5 +1,6 @@
 /** Queries and their result pages, as the store keeps them. The rules of `contract.ts` hold for every method. */
 import type {
+  EngineHandle,
   Lane,
   Mode,
   OnRecovery,
@@ -116,6 +117,13 @@ export interface QueryLimits {
   readonly queuedPerLane: number
 }
 
+/** A run that is to be ended at its engine, of an attempt that goes on nowhere. */
+export interface OwedEnd {
+  readonly attempt: number
+  readonly engine: string
+  readonly engineHandle: EngineHandle
+}
+
 /** The transitions of one actor that travel together: consecutive versions under one epoch. */
 export interface StepGroup {
   readonly handle: string
@@ -135,6 +143,8 @@ export interface StepGroup {
   readonly finishes: boolean
   /** The last page of a small result, written in the same transaction. */
   readonly page?: NewPage
+  /** Runs that these steps give up while their engines have not confirmed the end; kept until somebody has their word. */
+  readonly owedEnds?: readonly OwedEnd[]
   /** A hand-over: the new owner; the row's epoch becomes `epoch + 1`, and with it that of the last transition. */
   readonly newOwner?: { readonly incarnation: string; readonly node: string }
 }
@@ -145,7 +155,7 @@ export type StepAnswer =
   | { readonly kind: 'cancel-requested' }
   /** The user runs as many as the limit allows: nothing was written; try again when one ends. */
   | { readonly kind: 'limit' }
-  /** Ours, but at another version: rehydrate. */
+  /** Ours, but at another version, or not taken by a `newOwner` that is dead: rehydrate. */
   | { readonly kind: 'stale' }
   /** Owned elsewhere, or gone: detach, no retry. */
   | { readonly kind: 'fenced' }
@@ -191,6 +201,8 @@ export interface QueryStore {
   versionsOfSessions(sessionIds: readonly string[], finishedAfter?: string): Promise<readonly QueryVersion[]>
   /** Transitions above `after`, in order of version. */
   transitions(handle: string, after: number): Promise<readonly StoredTransition[]>
+  /** All transitions of these queries, in one statement: each query's in order of version. Those without any are left out. */
+  transitionsOf(handles: readonly string[]): Promise<ReadonlyMap<string, readonly StoredTransition[]>>
   /** Newest first by (submittedAt, handle); `cursor` is the last row of the page before. */
   list(
     filter: QueryFilter,
@@ -205,6 +217,8 @@ export interface QueryStore {
   makeAsync(handle: string): Promise<boolean>
   /** The unfinished queries that an incarnation owns, in order of handle; pages by `afterHandle`. */
   ownedBy(incarnation: string, limit: number, afterHandle?: string): Promise<readonly OwnedQuery[]>
+  /** Its owner cannot read it: it is nobody's, until the leader finds one who can. Changes nothing when it is owned otherwise by now. */
+  release(handle: string, incarnation: string, epoch: number): Promise<void>
   /** Which of these rows have `cancel_requested`. */
   cancelsRequested(incarnation: string): Promise<readonly string[]>
   /** Drops the result of a finished query: SUCCESSFUL | FAILED | CANCELED → CLOSED under `version`; its pages are deleted. */
@@ -213,12 +227,6 @@ export interface QueryStore {
   countUnfinished(): Promise<
     readonly { user: string; status: QueryStatus; lane: Lane; ownerIncarnation: string; count: number }[]
   >
-  /**
-   * The leader's retention sweep, term-guarded: deletes queries that finished more than `retentionMs` ago, with their transitions, failed
-   * attempts and idempotency keys (not before `pages.expire` has deleted their pages), and the transitions of sessions that
-   * ended as long ago. At most `limit`, and never more than one short transaction; gives how many queries. Repeat until 0.
-   */
-  forget(term: number, retentionMs: number, limit: number): Promise<number>
 }
 
 // ---------------------------------------------------------------- result pages
@@ -248,6 +256,22 @@ export interface PageStore {
   reset(handle: string, epoch: number, attempt: number): Promise<boolean>
   /** Pages of one attempt from the one that holds `row` on, at most `limit`. */
   from(handle: string, attempt: number, row: number, limit: number): Promise<readonly StoredPage[]>
-  /** Deletes pages of finished queries whose `result_expires_at` has passed; at most `limit` queries. Gives how many. Term-guarded. */
+  /** Deletes pages of finished queries whose `pages_expire_at` has passed; at most `limit` queries. Gives which. Term-guarded. */
   expire(term: number, limit: number): Promise<readonly { handle: string; attempt: number }[]>
+}
+
+// ---------------------------------------------------------------- what is owed to engines
+
+export interface CleanupRow extends OwedEnd {
+  readonly handle: string
+  /** ISO 8601. */
+  readonly createdAt: string
+}
+
+/** Written with the steps that leave a run behind (`StepGroup.owedEnds`). */
+export interface CleanupStore {
+  /** In order of handle and attempt, behind `after`. */
+  list(limit: number, after: Pick<CleanupRow, 'handle' | 'attempt'> | null): Promise<readonly CleanupRow[]>
+  /** The engine has confirmed the end, or nobody can ask any more. Safe twice. */
+  done(handle: string, attempt: number): Promise<void>
 }

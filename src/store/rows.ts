@@ -48,8 +48,20 @@ export type SelectedRow = Record<string, any>
 /** A row of `selection`, with its properties' own names. (In SQL they carry an underscore: some are reserved words.) */
 export function unselected<Row extends object>(row: object): Row {
   const result: Record<string, unknown> = {}
-  for (const [key, value] of Object.entries(row)) result[key.slice(0, -1)] = value
+  for (const key in row) result[propertyOf(key)] = (row as Record<string, unknown>)[key]
   return result as Row
+}
+
+/** The same few names for every row: cut anew each time, they made every row an object of a shape of its own. */
+const properties = new Map<string, string>()
+
+function propertyOf(key: string): string {
+  let property = properties.get(key)
+  if (property === undefined) {
+    property = key.slice(0, -1)
+    properties.set(key, property)
+  }
+  return property
 }
 
 /** `INSERT INTO t (a, b) VALUES (?, ?), …` with its values; `now` stands where a value is `databaseNow`. */

@@ -13,6 +13,8 @@ export interface SessionRow {
   readonly createdAt: string
   readonly lastUsedAt: string
   readonly idleMs: number
+  /** By the word of who authenticated the user. */
+  readonly admin: boolean
 }
 
 /** What every request compares. */
@@ -39,6 +41,8 @@ export interface NewSession {
   readonly database: string | null
   readonly properties: Readonly<Record<string, string>>
   readonly idleMs: number
+  /** Not unless said. */
+  readonly admin?: boolean
   readonly node: string
   readonly idempotencyKey: string | null
   readonly requestHash: string | null

@@ -4,7 +4,7 @@
  */
 import type { SessionEvent } from '../domain/index.ts'
 import type { Database, Statements } from './database.ts'
-import { isLeader } from './leadership.ts'
+import { underTerm } from './leadership.ts'
 import { placeholders } from './names.ts'
 import { databaseNow, insertion, isoOf } from './rows.ts'
 import { scopes } from './usage.ts'
@@ -134,10 +134,9 @@ export class SessionEnds {
     }
     const sweepIn = async (status: 'OPEN' | 'CLOSING', ids: readonly string[]) => {
       if (ids.length === 0) return []
-      return this.#database.transaction(async transaction => {
-        if (!(await isLeader(this.#database, transaction, term))) return []
-        return this.#removeIn(transaction, status, ids, await this.#leaderNode(transaction))
-      })
+      return underTerm<readonly string[]>(this.#database, term, [], async transaction =>
+        this.#removeIn(transaction, status, ids, await this.#leaderNode(transaction)),
+      )
     }
     const expired = await sweepIn('OPEN', await candidates(`${s.status} = 'OPEN' AND ${s.sweepAt} < ${dialect.now}`))
     const closed = await sweepIn('CLOSING', await candidates(`${s.status} = 'CLOSING'`))

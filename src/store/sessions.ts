@@ -18,6 +18,7 @@ const rowProperties = [
   'createdAt',
   'lastUsedAt',
   'idleMs',
+  'admin',
 ] as const
 
 /** How much longer than `idleMs` a session lives in the database: its last use is written only so often. */
@@ -111,6 +112,7 @@ export class Sessions implements SessionStore {
       status: 'OPEN',
       version: 1,
       idleMs: session.idleMs,
+      admin: session.admin ? 1 : 0,
     }
     const columns = [
       ...Object.keys(row).map(property => s[property as keyof typeof row]),
@@ -293,5 +295,6 @@ function sessionRowOf(selected: object): SessionRow {
     createdAt: isoOf(row.createdAt),
     lastUsedAt: isoOf(row.lastUsedAt),
     idleMs: Number(row.idleMs),
+    admin: Number(row.admin) === 1,
   }
 }

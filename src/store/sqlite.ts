@@ -13,7 +13,14 @@ import { MikroORM, type MikroORM as Orm } from '@mikro-orm/core'
 import { Migrator } from '@mikro-orm/migrations'
 import { NodeSqliteDialect, type SqlEntityManager, SqliteDriver } from '@mikro-orm/sql'
 import { CompiledQuery, type DatabaseConnection, type DialectAdapter, type Driver, type QueryResult } from 'kysely'
-import type { Connector, Statements } from './database.ts'
+import {
+  type Connector,
+  Later,
+  type SqlValue,
+  type StatementAnswer,
+  type Statements,
+  type Transaction,
+} from './database.ts'
 import { type SqlDialect, sqliteDialect } from './dialect.ts'
 import { entities } from './entities.ts'
 import { migrationsList } from './migrations/index.ts'
@@ -213,22 +220,52 @@ export class SqliteConnector implements Connector {
    * Below `execute`, which writes the values into the text: here they are bound, so that a statement is compiled once
    * and no character of a client's SQL (NUL ends a text for SQLite's parser) can disturb it.
    */
-  #statementsIn(context: { executeQuery: DatabaseConnection['executeQuery'] } | undefined): Statements {
-    const execute = (sql: string, values: readonly unknown[]) => {
-      this.#statementCount++
-      const query = CompiledQuery.raw(sql, [...values])
-      return (context ?? this.#connection.getClient()).executeQuery(query)
-    }
+  async #ask(
+    context: Pick<DatabaseConnection, 'executeQuery'> | undefined,
+    sql: string,
+    values: readonly SqlValue[] = [],
+  ): Promise<StatementAnswer> {
+    this.#statementCount++
+    const query = CompiledQuery.raw(sql, [...values])
+    const { rows, numAffectedRows } = await (context ?? this.#connection.getClient()).executeQuery(query)
+    return { rows: rows as object[], count: Number(numAffectedRows ?? 0n) }
+  }
+
+  #statementsIn(context: Pick<DatabaseConnection, 'executeQuery'> | undefined): Statements {
     return {
-      rows: async <Row extends object>(sql: string, values: readonly unknown[] = []) =>
-        (await execute(sql, values)).rows as Row[],
-      run: async (sql: string, values: readonly unknown[] = []) =>
-        Number((await execute(sql, values)).numAffectedRows ?? 0n),
+      rows: async <Row extends object>(sql: string, values?: readonly SqlValue[]) =>
+        (await this.#ask(context, sql, values)).rows as Row[],
+      run: async (sql, values) => (await this.#ask(context, sql, values)).count,
     }
   }
 
-  transaction<T>(work: (transaction: Statements) => Promise<T>): Promise<T> {
-    return this.#connection.transactional(context => work(this.#statementsIn(context as never)))
+  /** What may wait does so here too, so that it fails where it does with a server. */
+  transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.#connection.transactional(async context => {
+      const { rows, run } = this.#statementsIn(context as never)
+      const waiting: { sql: string; values: readonly SqlValue[] | undefined; later: Later }[] = []
+      const runWaiting = async () => {
+        for (const { sql, values, later } of waiting.splice(0))
+          later.answered(await this.#ask(context as never, sql, values))
+      }
+      const result = await work({
+        later: <Row extends object>(sql: string, values?: readonly SqlValue[]) => {
+          const later = new Later<Row>()
+          waiting.push({ sql, values, later })
+          return later
+        },
+        rows: async <Row extends object>(sql: string, values?: readonly SqlValue[]) => {
+          await runWaiting()
+          return rows<Row>(sql, values)
+        },
+        run: async (sql, values) => {
+          await runWaiting()
+          return run(sql, values)
+        },
+      })
+      await runWaiting()
+      return result
+    })
   }
 
   async connect(): Promise<void> {

@@ -6,9 +6,10 @@
  */
 import { holdsSlot, type Lane, type QueryStatus } from '../domain/index.ts'
 import type { NewPage, QueryLimits, StepAnswer, StepGroup, TransitionRecord } from './contract.ts'
-import { type Database, parts, type SqlValue, type Statements, Undo } from './database.ts'
+import { type Database, parts, type SqlValue, type Statements, type Transaction, Undo } from './database.ts'
 import { queryColumns } from './entities.ts'
-import { expression, type GuardedRow, guardedUpdate, value } from './guarded-update.ts'
+import { acknowledgeGiven } from './given-slots.ts'
+import { expression, type GuardedRow, guardedUpdate } from './guarded-update.ts'
 import { placeholders, type QueryNames } from './names.ts'
 import { type QueryProperty, transitionValues } from './query-rows.ts'
 import { databaseNow, insertion, msOrNull } from './rows.ts'
@@ -47,9 +48,10 @@ export class Steps {
 
   async commit(batch: readonly StepGroup[], limits: QueryLimits): Promise<readonly StepAnswer[]> {
     const answers = new Map<StepGroup, StepAnswer>()
-    for (const wave of waves(batch))
+    const groups = batch.map(group => this.#database.format.group(group))
+    for (const wave of waves(groups))
       for (const part of parts(wave, this.#database.dialect, sizeOf)) await this.#commitPart(part, limits, answers)
-    return batch.map(group => answers.get(group) as StepAnswer)
+    return groups.map(group => answers.get(group) as StepAnswer)
   }
 
   async #commitPart(
@@ -71,19 +73,18 @@ export class Steps {
   }
 
   async #attempt(
-    transaction: Statements,
-    groups: readonly StepGroup[],
+    transaction: Transaction,
+    batch: readonly StepGroup[],
     limits: QueryLimits,
   ): Promise<Map<StepGroup, StepAnswer>> {
     const answers = new Map<StepGroup, StepAnswer>()
+    const groups = await this.#toLiving(transaction, batch)
+    // (If this is a repetition that had committed: whoever looks at the row finds that it is not his any more.)
+    for (const group of batch) if (!groups.includes(group)) answers.set(group, { kind: 'stale' })
+    if (groups.length === 0) return answers
     const before = await this.#counted(transaction, groups, limits)
     const { current } = this.#database.tables
-    const update = guardedUpdate(
-      this.#database.dialect,
-      current,
-      current.handle,
-      groups.map(group => guardedRow(current, group)),
-    )
+    const update = guardedUpdate(this.#database.dialect, current, current.handle, guardedRows(current, groups))
     const found = await transaction.run(update.sql, update.values)
     let moved = groups
     if (found < groups.length) {
@@ -91,13 +92,29 @@ export class Steps {
       moved = groups.filter(group => !answers.has(group))
     }
     if (moved.length > 0) {
-      await this.#record(transaction, moved)
+      this.#record(transaction, moved)
       const uses = moved.map(group => ({ group, uses: usesOfStep(group, before.get(group.handle), limits) }))
       const all = uses.flatMap(one => one.uses)
       if (!(await applyUses(this.#database, transaction, all))) throw new Surplus(uses)
     }
     for (const group of moved) answers.set(group, { kind: 'committed' })
     return answers
+  }
+
+  /** Without those that would give their query to a member that is dead or does not read it; the others live until this transaction ends. */
+  async #toLiving(transaction: Statements, groups: readonly StepGroup[]): Promise<readonly StepGroup[]> {
+    const targets = [...new Set(groups.flatMap(({ newOwner }) => (newOwner ? [newOwner.incarnation] : [])))].sort()
+    if (targets.length === 0) return groups
+    const m = this.#database.tables.member
+    const { byPrimary, lockShared } = this.#database.dialect
+    const rows = await transaction.rows<{ id_: string; reads_: number }>(
+      `SELECT ${m.incarnation} AS id_, ${m.snapshotVersion} AS reads_ FROM ${m}${byPrimary} WHERE ${m.incarnation} IN ${placeholders(targets.length)} AND ${m.state} <> 'dead'${lockShared}`,
+      targets,
+    )
+    const reads = new Map(rows.map(row => [row.id_, Number(row.reads_)]))
+    return groups.filter(
+      ({ newOwner, snapshot }) => !newOwner || (reads.get(newOwner.incarnation) ?? 0) >= snapshot.machineVersion,
+    )
   }
 
   /** Users and lanes by which queries were counted, where the steps themselves do not tell. */
@@ -155,13 +172,12 @@ export class Steps {
   }
 
   /** All that follows from a compare-and-set that counted. */
-  async #record(transaction: Statements, groups: readonly StepGroup[]): Promise<void> {
-    const { transition, failedAttempt, page, current } = this.#database.tables
+  #record(transaction: Transaction, groups: readonly StepGroup[]): void {
+    const { transition, failedAttempt, cleanup, page, current } = this.#database.tables
     const { dialect } = this.#database
-    const insert = async (statement: { sql: string; values: SqlValue[] }, end = '') => {
-      await transaction.run(statement.sql + end, statement.values)
-    }
-    await insert(
+    const insert = (statement: { sql: string; values: SqlValue[] }, end = '') =>
+      transaction.later(statement.sql + end, statement.values)
+    insert(
       insertion(
         transition,
         groups.flatMap(group => group.transitions.map(transitionValues)),
@@ -170,21 +186,27 @@ export class Steps {
     )
     const failed = groups.flatMap(failedAttemptsOf)
     if (failed.length > 0)
-      await insert(insertion(failedAttempt, failed, dialect.now), dialect.keepExisting(failedAttempt.handle))
+      insert(insertion(failedAttempt, failed, dialect.now), dialect.keepExisting(failedAttempt.handle))
+    const owed = groups.flatMap(owedEndsOf)
+    if (owed.length > 0) insert(insertion(cleanup, owed, dialect.now), dialect.keepExisting(cleanup.handle))
     const pages = groups.flatMap(group => (group.page ? [pageValues(group.page)] : []))
     if (pages.length > 0)
-      await insert(
+      insert(
         insertion(page, pages, dialect.now),
         dialect.overwrite(
           [page.handle, page.attempt, page.page],
           [page.firstRow, page.rowCount, page.bytes, page.data],
         ),
       )
+    const given = groups.flatMap(({ newOwner, status, snapshot: { context } }) =>
+      newOwner ? [{ toIncarnation: newOwner.incarnation, status, engine: context.engine, lane: context.lane }] : [],
+    )
+    acknowledgeGiven(this.#database, transaction, given)
     const finished = groups.filter(group => group.finishes).map(group => group.handle)
     if (finished.length > 0) {
       const marks = placeholders(finished.length)
-      await transaction.run(`${this.#copySql} WHERE ${current.handle} IN ${marks}`, finished)
-      await transaction.run(`${dialect.deleteFrom(current)} WHERE ${current.handle} IN ${marks}`, finished)
+      transaction.later(`${this.#copySql} WHERE ${current.handle} IN ${marks}`, finished)
+      transaction.later(`${dialect.deleteFrom(current)} WHERE ${current.handle} IN ${marks}`, finished)
     }
   }
 
@@ -243,43 +265,54 @@ function* waves(batch: readonly StepGroup[]): Generator<StepGroup[]> {
   if (wave.length > 0) yield wave
 }
 
-/** The compare-and-set of one row: what must hold, and what it becomes. */
-function guardedRow(q: QueryNames, group: StepGroup): GuardedRow {
-  const { snapshot, newOwner, page } = group
-  const { context } = snapshot
-  const last = lastOf(group)
-  const conditions = [`${q.epoch} = ? AND ${q.version} = ?`]
-  const values: SqlValue[] = [group.epoch, group.fromVersion]
-  if (group.launches) conditions.push(`${q.cancelRequested} = 0`)
-  if (page) {
-    conditions.push(`${q.storedPages} = ?`)
-    values.push(page.page)
-  }
-  return {
-    key: group.handle,
-    where: expression(conditions.join(' AND '), ...values),
-    set: {
-      [q.status]: value(group.status),
-      [q.outcome]: value(group.outcome),
-      [q.version]: value(last.version),
-      [q.epoch]: newOwner ? value(group.epoch + 1) : expression(q.epoch),
-      [q.ownerIncarnation]: newOwner ? value(newOwner.incarnation) : expression(q.ownerIncarnation),
-      [q.ownerNode]: newOwner ? value(newOwner.node) : expression(q.ownerNode),
-      [q.lane]: value(context.lane),
-      [q.engine]: value(context.engine),
-      [q.attempt]: value(context.attempt),
-      [q.machineVersion]: value(snapshot.machineVersion),
-      [q.snapshot]: value(JSON.stringify(snapshot)),
-      [q.transitionId]: value(last.id),
-      [q.launchedAt]: value(msOrNull(context.launchedAt)),
-      [q.startedAt]: value(msOrNull(context.startedAt)),
-      [q.finishedAt]: value(msOrNull(context.finishedAt)),
-      [q.resultExpiresAt]: value(msOrNull(context.result?.expiresAt)),
-      [q.storedRows]: page ? value(page.firstRow + page.rowCount) : expression(q.storedRows),
-      [q.storedBytes]: page ? expression(`${q.storedBytes} + ?`, page.bytes) : expression(q.storedBytes),
-      [q.storedPages]: page ? value(page.page + 1) : expression(q.storedPages),
-    },
-  }
+/** The compare-and-set of each row: what must hold, and what it becomes. What changes in none of them is left out. */
+function guardedRows(q: QueryNames, groups: readonly StepGroup[]): GuardedRow[] {
+  const givesAway = groups.some(({ newOwner }) => newOwner)
+  const stores = groups.some(({ page }) => page)
+  const ends = groups.some(({ finishes }) => finishes)
+  return groups.map(group => {
+    const { snapshot, newOwner, page } = group
+    const { context } = snapshot
+    const last = lastOf(group)
+    const conditions = [`${q.epoch} = ? AND ${q.version} = ?`]
+    const values: SqlValue[] = [group.epoch, group.fromVersion]
+    if (group.launches) conditions.push(`${q.cancelRequested} = 0`)
+    if (page) {
+      conditions.push(`${q.storedPages} = ?`)
+      values.push(page.page)
+    }
+    return {
+      key: group.handle,
+      where: expression(conditions.join(' AND '), ...values),
+      set: {
+        [q.status]: group.status,
+        [q.version]: last.version,
+        [q.lane]: context.lane,
+        [q.engine]: context.engine,
+        [q.attempt]: context.attempt,
+        [q.machineVersion]: snapshot.machineVersion,
+        [q.snapshot]: JSON.stringify(snapshot),
+        [q.transitionId]: last.id,
+        [q.launchedAt]: msOrNull(context.launchedAt),
+        [q.startedAt]: msOrNull(context.startedAt),
+        ...(ends && {
+          [q.outcome]: group.outcome,
+          [q.finishedAt]: msOrNull(context.finishedAt),
+          [q.resultExpiresAt]: msOrNull(context.result?.expiresAt),
+        }),
+        ...(givesAway && {
+          [q.epoch]: newOwner ? group.epoch + 1 : expression(q.epoch),
+          [q.ownerIncarnation]: newOwner ? newOwner.incarnation : expression(q.ownerIncarnation),
+          [q.ownerNode]: newOwner ? newOwner.node : expression(q.ownerNode),
+        }),
+        ...(stores && {
+          [q.storedRows]: page ? page.firstRow + page.rowCount : expression(q.storedRows),
+          [q.storedBytes]: page ? expression(`${q.storedBytes} + ?`, page.bytes) : expression(q.storedBytes),
+          [q.storedPages]: page ? page.page + 1 : expression(q.storedPages),
+        }),
+      },
+    }
+  })
 }
 
 /** `INSERT INTO finished_query SELECT … FROM current_query`; what has pages gets the time of their deletion. */
@@ -309,13 +342,20 @@ function failedAttemptsOf(group: StepGroup) {
   }))
 }
 
+function owedEndsOf({ handle, owedEnds = [] }: StepGroup) {
+  return owedEnds.map(({ attempt, engine, engineHandle }) => ({
+    ...{ handle, attempt, engine, engineHandle: JSON.stringify(engineHandle) },
+    createdAt: databaseNow as typeof databaseNow,
+  }))
+}
+
 export function pageValues(page: NewPage): Record<keyof NewPage, SqlValue> {
   const { handle, attempt, page: number, firstRow, rowCount, bytes, data } = page
   return { handle, attempt, page: number, firstRow, rowCount, bytes, data: data === null ? null : Buffer.from(data) }
 }
 
-function sizeOf({ snapshot, transitions, page }: StepGroup): number {
+function sizeOf({ snapshot, transitions, page, owedEnds = [] }: StepGroup): number {
   const { plan, result, engineHandle } = snapshot.context
   const variable = (plan?.length ?? 0) * 4 + (result ? result.columns.length * 200 : 0) + (engineHandle ? 1000 : 0)
-  return 2000 + variable + transitions.length * 500 + (page?.data ? page.data.byteLength * 2 : 0)
+  return 2000 + variable + (transitions.length + owedEnds.length) * 500 + (page?.data ? page.data.byteLength * 2 : 0)
 }

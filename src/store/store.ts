@@ -1,29 +1,40 @@
 /** The store as a whole: a connector for the URL's dialect, and the same repositories over either. */
 import type { MikroORM } from '@mikro-orm/core'
 import type { Clock, Random } from '../async/index.ts'
-import { LensError } from '../domain/index.ts'
+import { LensError, type snapshotDowngrades } from '../domain/index.ts'
+import { Cleanups } from './cleanups.ts'
 import { clusterStore } from './cluster.ts'
 import type {
+  CleanupStore,
   ClusterStore,
   PageStore,
   PreparedStore,
   QueryStore,
+  RateStore,
+  RetentionStore,
   SessionStore,
   Store,
   StoreOptions,
 } from './contract.ts'
 import { type Connector, Database, type StoreLogger } from './database.ts'
 import { MySqlConnector } from './mysql.ts'
+import type { StoreTls } from './mysql-pool.ts'
 import { Pages } from './pages.ts'
 import { Prepared } from './prepared.ts'
 import { Queries } from './queries.ts'
+import { Rates } from './rates.ts'
+import { Retention } from './retention.ts'
 import { Sessions } from './sessions.ts'
 import { SqliteConnector } from './sqlite.ts'
 
 export interface OpenStoreOptions extends StoreOptions {
+  /** Of MySQL; in the clear unless given. */
+  readonly tls?: StoreTls
   readonly clock: Clock
   readonly random: Random
   readonly logger?: StoreLogger
+  /** Those of the domain, unless given. */
+  readonly downgrades?: typeof snapshotDowngrades
 }
 
 /** Beyond `retryMs`, so that a slow answer is waited for and a missing one is not. */
@@ -39,17 +50,21 @@ export function openStore(options: OpenStoreOptions): Store {
 export type OrmConnector = Connector & { readonly orm: MikroORM }
 
 /** The same store on a way that is made elsewhere. */
-export function openStoreOn(connector: OrmConnector, options: Omit<OpenStoreOptions, 'url' | 'connectionsMax'>): Store {
+export function openStoreOn(
+  connector: OrmConnector,
+  options: Omit<OpenStoreOptions, 'url' | 'tls' | 'connectionsMax'>,
+): Store {
   return new SqlStore(connector, options)
 }
 
-function connectorOf({ url, connectionsMax, retryMs }: OpenStoreOptions): OrmConnector {
+function connectorOf({ url, tls, connectionsMax, retryMs }: OpenStoreOptions): OrmConnector {
   const file = sqliteFile(url)
   if (file !== null) return new SqliteConnector(file)
   if (!url.startsWith('mysql://'))
     throw new LensError('REQUEST_INVALID', 'The store URL begins with neither sqlite: nor mysql://.')
   return new MySqlConnector({
     url,
+    tls,
     // One connection may hold the schema's lock while another migrates.
     connectionsMax: Math.max(2, connectionsMax),
     silenceMs: retryMs + silenceSlackMs,
@@ -65,24 +80,30 @@ export function sqliteFile(url: string): string | null {
 class SqlStore implements Store {
   readonly queries: QueryStore
   readonly pages: PageStore
+  readonly cleanups: CleanupStore
   readonly sessions: SessionStore
   readonly prepared: PreparedStore
   readonly cluster: ClusterStore
+  readonly rates: RateStore
+  readonly retention: RetentionStore
   readonly #database: Database
   readonly #connector: OrmConnector
   #open = false
 
   constructor(
     connector: OrmConnector,
-    { retryMs, clock, random, logger }: Omit<OpenStoreOptions, 'url' | 'connectionsMax'>,
+    { retryMs, clock, random, logger, downgrades }: Omit<OpenStoreOptions, 'url' | 'tls' | 'connectionsMax'>,
   ) {
     this.#connector = connector
-    this.#database = new Database({ connector: this.#connector, clock, random, retryMs, logger })
+    this.#database = new Database({ connector: this.#connector, clock, random, retryMs, logger, downgrades })
     this.queries = new Queries(this.#database)
     this.pages = new Pages(this.#database)
+    this.cleanups = new Cleanups(this.#database)
     this.sessions = new Sessions(this.#database)
     this.prepared = new Prepared(this.#database, this.#connector.orm)
     this.cluster = clusterStore(this.#database)
+    this.rates = new Rates(this.#database)
+    this.retention = new Retention(this.#database)
   }
 
   get dialect(): 'mysql' | 'sqlite' {

@@ -3,7 +3,7 @@
  * the idempotency keys, and the limits.
  */
 import type { NewQuery, QueryLimits, SubmitAnswer } from './contract.ts'
-import { type Database, Duplicate, parts, type Statements, Undo } from './database.ts'
+import { type Database, Duplicate, parts, type Statements, type Transaction, Undo } from './database.ts'
 import { placeholders } from './names.ts'
 import { newQueryValues, transitionValues } from './query-rows.ts'
 import { databaseNow, insertion } from './rows.ts'
@@ -53,7 +53,7 @@ export class Submissions {
   }
 
   async #attempt(
-    transaction: Statements,
+    transaction: Transaction,
     part: readonly NewQuery[],
     limits: QueryLimits,
     mayHaveCommitted: boolean,
@@ -66,16 +66,21 @@ export class Submissions {
     await this.#takeKeys(transaction, open(), answers)
     const accepted = open()
     if (accepted.length === 0) return answers
-    const { now } = this.#database.dialect
+    const { dialect, format } = this.#database
+    const { now } = dialect
     const { current, transition } = this.#database.tables
-    const rows = insertion(current, accepted.map(newQueryValues), now)
-    await transaction.run(rows.sql, rows.values)
-    const steps = insertion(
-      transition,
-      accepted.map(query => transitionValues(query.transition)),
+    const rows = insertion(
+      current,
+      accepted.map(query => newQueryValues({ ...query, snapshot: format.snapshot(query.snapshot) })),
       now,
     )
-    await transaction.run(steps.sql, steps.values)
+    transaction.later(rows.sql, rows.values)
+    const steps = insertion(
+      transition,
+      accepted.map(query => transitionValues(format.transition(query.transition))),
+      now,
+    )
+    transaction.later(steps.sql, steps.values)
     if (!(await applyUses(this.#database, transaction, usesOfAll(accepted, limits)))) throw new Surplus(accepted)
     for (const query of accepted) answers.set(query, { kind: 'accepted' })
     return answers

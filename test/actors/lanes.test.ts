@@ -140,3 +140,17 @@ test('whatever comes and goes: the budget holds, nobody is served twice, nobody 
   )
   t.pass()
 })
+
+test('while one is held nobody is served, and all are when it is let go of', t => {
+  const lanes = new Lanes(() => 2)
+  lanes.serve(true)
+  const order: string[] = []
+  const [first, second] = [lanes.hold(), lanes.hold()]
+  lanes.request('e', 'light', waiting('a', 'u', order))
+  first()
+  first()
+  lanes.serve(true)
+  t.deepEqual(order, [])
+  second()
+  t.deepEqual(order, ['a'])
+})

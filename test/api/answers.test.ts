@@ -73,6 +73,9 @@ test.serial('sessions', async t => {
     body: { database: null, properties: { 'a.b': null, c: '2' } },
   })
   t.deepEqual([changed.database, changed.properties], [null, { c: '2' }])
+  const { body: moment } = await call(t, 'GET', '/api/v1/sessions/{id}/machine', 200, { token, in: { id } })
+  t.deepEqual([moment.version, moment.value, moment.context.properties], [2, 'OPEN', { c: '2' }])
+  await call(t, 'GET', '/api/v1/machines', 200, { token })
 
   const { body: other } = await call(t, 'POST', '/api/v1/sessions', 201, { body: { user: 'bob' } })
   await call(t, 'GET', '/api/v1/sessions/{id}', 404, { token: other.token, in: { id } })
@@ -124,6 +127,12 @@ test.serial('queries and their rows', async t => {
   t.is(query.outcome, 'SUCCESSFUL', JSON.stringify(query.error))
   t.is(query.result.rowCount, 3)
 
+  const { body: first } = await call(t, 'GET', '/api/v1/queries/{handle}/machine', 200, {
+    token,
+    in: { handle },
+    query: 'version=1',
+  })
+  t.deepEqual([first.version, first.value], [1, 'QUEUED'])
   const { body: history } = await call(t, 'GET', '/api/v1/queries/{handle}/transitions', 200, { token, in: { handle } })
   t.deepEqual(
     history.transitions.map((each: { version: number }) => each.version),
@@ -190,6 +199,7 @@ test.serial("another user's queries do not exist", async t => {
     ['GET', '/api/v1/queries/{handle}'],
     ['DELETE', '/api/v1/queries/{handle}'],
     ['GET', '/api/v1/queries/{handle}/transitions'],
+    ['GET', '/api/v1/queries/{handle}/machine'],
     ['GET', '/api/v1/queries/{handle}/results'],
     ['DELETE', '/api/v1/queries/{handle}/results'],
   ] as const) {
@@ -282,6 +292,15 @@ test.serial('cluster, engines, operations', async t => {
   t.is(drain.code, 'FORBIDDEN')
   const admin = (await node.session('admin')).token
   await call(t, 'POST', '/api/v1/cluster/nodes/{node}/drain', 404, { token: admin, in: { node: 'nobody' } })
+  await call(t, 'GET', '/api/v1/log-level', 403, { token })
+  const { body: levels } = await call(t, 'GET', '/api/v1/log-level', 200, { token: admin })
+  const told = { node: 'n1', level: 'info', configured: 'info', revertsAt: null }
+  t.deepEqual(levels.nodes, [told])
+  const { body: debug } = await call(t, 'PUT', '/api/v1/log-level', 200, { token: admin, body: { level: 'warn' } })
+  t.deepEqual(debug.nodes, [{ ...told, level: 'warn' }])
+  await call(t, 'PUT', '/api/v1/log-level', 200, { token: admin, body: { level: null } })
+  const { body: authentication } = await call(t, 'GET', '/api/v1/auth', 200, { token: admin })
+  t.deepEqual(authentication, { method: 'none', user: 'admin', admin: true })
   const { body: engines } = await call(t, 'GET', '/api/v1/engines', 200, { token })
   t.deepEqual(
     engines.engines.map((each: { name: string }) => each.name),

@@ -4,6 +4,7 @@ import test from 'ava'
 import { buildApplication } from '../../src/api/application.ts'
 import { Origins } from '../../src/api/origins.ts'
 import { systemClock, systemRandom } from '../../src/async/index.ts'
+import { Believing } from '../../src/auth/index.ts'
 import { loadConfig } from '../../src/config/index.ts'
 import { errorCatalogue, legalMoves } from '../../src/domain/index.ts'
 import type { Gateway } from '../../src/gateway/index.ts'
@@ -37,9 +38,13 @@ test.before(async () => {
   const application = await buildApplication(
     {
       gateway: {} as Gateway,
+      authenticator: new Believing(),
+      admitAddress: null,
+      onRefused: () => {},
       config,
       logger: silentLogger,
       metrics,
+      tls: null,
       identity: () => ({ node: 'n', incarnation: 'i' }),
       clock: systemClock,
       random: systemRandom,
@@ -58,10 +63,10 @@ interface Call {
 }
 
 function callsOfPage(): Call[] {
-  const headings = ['Sessions', 'Queries', 'Prepared queries', 'Cluster and engines', 'Operations']
+  const headings = ['Sessions', 'Queries', 'Prepared queries', 'Cluster and engines', 'Machines', 'Operations']
   return headings.flatMap(heading =>
     tableUnder(heading).flatMap(([call = '', answer = '']) => {
-      const found = /^`(GET|POST|PATCH|DELETE) ([^`?]+)(?:\?([^`]*))?`/.exec(call)
+      const found = /^`(GET|POST|PUT|PATCH|DELETE) ([^`?]+)(?:\?([^`]*))?`/.exec(call)
       if (!found) return []
       const [, method = '', path = '', query = ''] = found
       const parameters = query

@@ -11,24 +11,28 @@ const cluster = new TestCluster(null, { LENS_LIMITS_LONG_POLL_MS: '20', LENS_LIM
 let node: Awaited<ReturnType<TestCluster['start']>>
 let document: OpenApi
 let token: string
-const known: string[] = []
+/** What there is to be named in a path; made anew for each operation, as some remove it. */
+let known: { readonly query: string; readonly prepared: string; readonly session: string }
+const names = () => [...Object.values(known), 'duckdb', 'n1']
 
 test.before(async () => {
   node = await cluster.start({ name: 'n1' })
   await node.ready()
   document = (await node.call<OpenApi>('GET', '/openapi.json')).body
-  const session = await node.session('ann')
-  token = session.token
-  const { query } = await node.submit(token, { sql: 'select 1 as one', mode: 'sync' })
-  const prepared = await node.call('POST', '/api/v1/prepared-queries', { token, body: { sql: 'select ? as v' } })
-  // Not the session in use: the run would end by closing it.
-  known.push(query.handle, prepared.body.handle, (await node.session('ann')).id, 'duckdb', 'n1')
+  token = (await node.session('ann')).token
 })
 test.after.always(async t => {
   t.true(node.running)
   t.is((await node.call('GET', '/healthz')).status, 200)
   await cluster.stop()
 })
+
+async function makeKnown(): Promise<void> {
+  const { query } = await node.submit(token, { sql: 'select 1 as one', mode: 'sync' })
+  const prepared = await node.call('POST', '/api/v1/prepared-queries', { token, body: { sql: 'select 2 as two' } })
+  // Not the session in use: the run would end by closing it.
+  known = { query: query.handle, prepared: prepared.body.handle, session: (await node.session('ann')).id }
+}
 
 const evil = fc.constantFrom(
   '',
@@ -90,7 +94,7 @@ function allowedBy(schema: any, name: string): fc.Arbitrary<unknown> {
         }
         case 'string':
           if (name === 'sql') return sql
-          return fc.oneof(fc.constantFrom(...known), fc.uuid(), fc.string({ maxLength: 30 }), evil)
+          return fc.oneof(fc.constantFrom(...names()), fc.uuid(), fc.string({ maxLength: 30 }), evil)
         case 'array':
           return fc.array(valueFor(schema.items ?? {}), { maxLength: 4 })
         case 'object': {
@@ -116,6 +120,49 @@ function allowedBy(schema: any, name: string): fc.Arbitrary<unknown> {
   )
 }
 
+const textsByName: Readonly<Record<string, readonly string[]>> = {
+  sql: ['select 1', 'values (1), (2)', 'select origin from flights limit 3'],
+  from: ['2026-01-01', '2026-01-01T00:00:00Z'],
+  to: ['2100-01-01'],
+  user: ['ann'],
+  engine: ['duckdb'],
+}
+
+/** Only what the operation takes, so that calls come past the checks of their form. */
+function takenBy(schema: any, name: string): fc.Arbitrary<unknown> {
+  if (schema.enum) return fc.constantFrom(...schema.enum)
+  return fc.oneof(
+    ...[schema.type ?? 'string'].flat().map((type: string): fc.Arbitrary<unknown> => {
+      if (type === 'null') return fc.constant(null)
+      if (type === 'boolean') return fc.boolean()
+      if (type === 'integer' || type === 'number') {
+        const { minimum = 0, maximum = 1000 } = schema
+        return fc.integer({ min: minimum, max: Math.min(maximum, minimum + 1000) })
+      }
+      if (type === 'array') return fc.array(takenBy(schema.items ?? {}, name), { maxLength: 2 })
+      if (type === 'string') return fc.constantFrom(...(textsByName[name] ?? ['x']))
+      if (!schema.properties) return fc.dictionary(fc.constantFrom('a', 'b.c'), fc.constant('v'))
+      const { required = [], properties } = schema
+      // Few of them: some exclude each other.
+      const optional = Object.keys(properties).filter(field => !required.includes(field))
+      return fc
+        .subarray(optional, { maxLength: Math.min(3, optional.length) })
+        .chain(chosen =>
+          fc.record(
+            Object.fromEntries([...required, ...chosen].map(field => [field, takenBy(properties[field], field)])),
+          ),
+        )
+    }),
+  )
+}
+
+function namedIn(path: string, name: string): fc.Arbitrary<unknown> {
+  if (name === 'name') return fc.constant('duckdb')
+  if (name === 'node') return fc.constant('n1')
+  if (path.includes('/sessions/')) return fc.constant(known.session)
+  return fc.constant(path.includes('/prepared-queries/') ? known.prepared : known.query)
+}
+
 interface Call {
   readonly method: string
   readonly path: string
@@ -132,14 +179,34 @@ function callOf(path: string, method: string, operation: OpenApiOperation): fc.A
   const body = requestBody?.content['application/json']?.schema
   const inPath = parameters.filter(parameter => parameter.in === 'path')
   const inQuery = parameters.filter(parameter => parameter.in === 'query')
+  const recordOf = (parameters: typeof inQuery, value: (name: string, schema: any) => fc.Arbitrary<unknown>) =>
+    Object.fromEntries(parameters.map(({ name, schema }) => [name, value(name, schema)]))
+  const anyway = {
+    named: fc.record(recordOf(inPath, (_, schema) => valueFor(schema))),
+    query: fc.record(
+      recordOf(inQuery, (_, schema) => valueFor(schema)),
+      { requiredKeys: [] },
+    ),
+    body: body ? valueFor(resolved(document, body)) : fc.constant(undefined),
+  }
+  const rightly = {
+    named: fc.record(recordOf(inPath, name => namedIn(path, name))),
+    query: fc.record(
+      // A cursor comes with a page before; several values of one name are written with commas.
+      recordOf(
+        inQuery.filter(({ name }) => name !== 'cursor'),
+        (name, schema) => takenBy(schema, name).map(value => (Array.isArray(value) ? value.join() || 'NEW' : value)),
+      ),
+      { requiredKeys: [] },
+    ),
+    body: body ? takenBy(resolved(document, body), '') : fc.constant(undefined),
+  }
   return fc
     .record({
-      named: fc.record(Object.fromEntries(inPath.map(({ name, schema }) => [name, valueFor(schema)]))),
-      query: fc.record(Object.fromEntries(inQuery.map(({ name, schema }) => [name, valueFor(schema)])), {
-        requiredKeys: [],
-      }),
-      body: body ? valueFor(resolved(document, body)) : fc.constant(undefined),
-      key: fc.option(fc.constantFrom('a', 'b', ' ', 'x'.repeat(300)), { nil: undefined }),
+      named: fc.oneof(anyway.named, rightly.named),
+      query: fc.oneof(anyway.query, rightly.query),
+      body: fc.oneof({ weight: 1, arbitrary: anyway.body }, { weight: 2, arbitrary: rightly.body }),
+      key: fc.option(fc.constantFrom('a', 'b', ' ', 'x'.repeat(300)), { nil: undefined, freq: 2 }),
       accept: fc.option(
         fc.constantFrom(
           '*/*',
@@ -180,7 +247,8 @@ test('any call of any operation is answered as the document says, and never with
   )
   t.true(operations.length >= 22)
   const succeeded = new Set<string>()
-  for (const { path, method, operation } of operations)
+  for (const { path, method, operation } of operations) {
+    await makeKnown()
     await fc.assert(
       fc.asyncProperty(callOf(path, method, operation), async call => {
         const response = await fetch(`${node.url}${call.target}`, {
@@ -199,8 +267,12 @@ test('any call of any operation is answered as the document says, and never with
         const faults = faultsOfAnswer(document, call.method, call.path, response.status, type, body)
         if (faults.length > 0) throw new Error(`${what}: ${faults.join('; ')}`)
       }),
-      { numRuns: 60 },
+      { numRuns: 100 },
     )
-  // A fuzzer that is refused at the door everywhere finds nothing behind it.
-  t.true(succeeded.size >= 12, [...succeeded].join(', '))
+  }
+  // A fuzzer that is refused at the door finds nothing behind it. Whose calls these are may drain nothing.
+  t.deepEqual(
+    operations.map(({ operation }) => operation.operationId).filter(id => !succeeded.has(id)),
+    ['drainNode', 'readLogLevel', 'changeLogLevel'],
+  )
 })

@@ -3,16 +3,16 @@ import test from 'ava'
 import { Origins } from '../../src/api/origins.ts'
 
 const loopback = new Origins({
-  node: { id: 'n', host: '127.0.0.1', port: 9999, advertiseUrl: 'http://127.0.0.1:9999' },
+  node: { host: '127.0.0.1', advertiseUrl: 'http://127.0.0.1:9999' },
   cors: { origins: ['https://app.example.com/'] },
 })
 const everywhere = new Origins({
-  node: { id: 'n', host: '0.0.0.0', port: 9999, advertiseUrl: 'http://lens1.internal:9999' },
+  node: { host: '0.0.0.0', advertiseUrl: 'http://lens1.internal:9999' },
   cors: { origins: [] },
 })
 
 const anyone = new Origins({
-  node: { id: 'n', host: '127.0.0.1', port: 9999, advertiseUrl: 'http://127.0.0.1:9999' },
+  node: { host: '127.0.0.1', advertiseUrl: 'http://127.0.0.1:9999' },
   cors: { origins: ['*'] },
 })
 

@@ -65,6 +65,7 @@ export class Patron {
     this.#connect(this.#proxyUrl)
     for (let count = 0; !this.#stopped; count++) {
       await this.#ready.promise
+      if (this.#stopped) break
       const name = `${this.#name}-${count}`
       const answer = await this.#client.call(
         'POST',
@@ -80,10 +81,12 @@ export class Patron {
       }
       const { handle } = JSON.parse(answer.text) as { handle: string }
       this.handles.push(handle)
-      this.#following = { handle, versions: [], last: null, ended: Promise.withResolvers() }
+      const following: Following = { handle, versions: [], last: null, ended: Promise.withResolvers() }
+      this.#following = following
       this.#subscribe()
-      await this.#following.ended.promise
-      this.#check(this.#following)
+      await following.ended.promise
+      if (!this.#following) break
+      this.#check(following)
       if (this.#socket?.readyState === WebSocket.OPEN)
         this.#socket.send(JSON.stringify({ type: 'unsubscribe', id: handle }))
       this.#following = null
@@ -100,6 +103,15 @@ export class Patron {
   stop(cancelled = false): void {
     this.#stopped = true
     this.#cancelled = cancelled
+  }
+
+  /** At once, whatever it follows: nobody answers any more. */
+  abandon(): void {
+    this.stop(true)
+    this.#following?.ended.resolve()
+    this.#following = null
+    this.#socket?.terminate()
+    this.#ready.resolve()
   }
 
   #check({ handle, versions, last }: Following): void {
@@ -152,8 +164,8 @@ export class Patron {
   }
 
   async #again(url: string, withoutWord: boolean): Promise<void> {
-    // What is at the proxy may be refused again at once.
-    if (withoutWord) await setTimeout(20)
+    // As the client library does: what is at the proxy may be refused again at once, and all the others come back as well.
+    if (withoutWord) await setTimeout(160 + Math.random() * 200)
     this.#connect(url)
   }
 

@@ -1,4 +1,4 @@
-/** Requests through a proxy on kept connections, none of them repeated; whatever fails is kept, with its reason. */
+/** Requests through a proxy, or through several in turn, on kept connections, none of them repeated; whatever fails is kept, with its reason. */
 import { Agent, request } from 'node:http'
 
 export interface ProxyAnswer {
@@ -9,11 +9,12 @@ export interface ProxyAnswer {
 export class ProxyClient {
   readonly failures: string[] = []
   answered = 0
-  readonly #url: string
+  readonly #urls: readonly string[]
+  #sent = 0
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 256 })
 
-  constructor(url: string) {
-    this.#url = url
+  constructor(...urls: readonly string[]) {
+    this.#urls = urls
   }
 
   /** Null: the connection failed, or the answer was a 5xx; `failures` says how. */
@@ -25,13 +26,14 @@ export class ProxyClient {
     headers: Readonly<Record<string, string>> = {},
   ): Promise<ProxyAnswer | null> {
     const text = body === undefined ? undefined : JSON.stringify(body)
+    const url = this.#urls[this.#sent++ % this.#urls.length]
     return new Promise(resolve => {
       const fail = (why: string) => {
-        this.failures.push(`${new Date().toISOString()} ${method} ${path}: ${why}`)
+        this.failures.push(`${new Date().toISOString()} ${method} ${url}${path}: ${why}`)
         resolve(null)
       }
       const sent = request(
-        `${this.#url}${path}`,
+        `${url}${path}`,
         {
           method,
           agent: this.#agent,

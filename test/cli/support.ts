@@ -6,8 +6,8 @@ import type { ExecutionContext } from 'ava'
 
 export const entry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
-/** A command that writes nothing for so long, while something is waited for, is broken. */
-const silenceMs = 60_000
+/** A command that does not come to what is waited for in so long, however much it writes, is broken. */
+const patienceMs = 90_000
 
 export interface Finished {
   readonly code: number | null
@@ -50,13 +50,14 @@ export class Running {
     what: string,
     find: (output: { out: string; err: string }) => T | null | undefined | false,
   ): Promise<T> {
+    const patience = setTimeout(patienceMs, false, { ref: false })
     for (;;) {
       const found = find(this)
       if (found) return found
       if (this.#ended) throw new Error(`ended without ${what}; it wrote:\n${this.out}\n${this.err}`)
       // Said before the runner's own time-out, which would not say what was there instead.
       const waiting = new Promise<boolean>(resolve => this.#waiting.push(() => resolve(true)))
-      const changed = await Promise.race([waiting, setTimeout(silenceMs, false, { ref: false })])
+      const changed = await Promise.race([waiting, patience])
       if (!changed) throw new Error(`no ${what}; it wrote:\n${JSON.stringify(this.out.slice(-3000))}\n${this.err}`)
     }
   }

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { widthOf } from '../../src/cli/output/cell.ts'
+import { widthOf, wrapped } from '../../src/cli/output/cell.ts'
 import { type Format, rowWriter } from '../../src/cli/output/writers.ts'
 import type { WireValue } from '../../src/client/index.ts'
 
@@ -105,4 +105,13 @@ test('columns of the same name lose no value, and keep their order', t => {
   const writer = rowWriter('ndjson', 80)
   const same = ['n', '1', 'n'].map(name => ({ name, type: 'INTEGER' }))
   t.is(writer.page({ columns: same, rows: [[1, 2, 3]] }), '{"n":1,"1":2,"n_2":3}\n')
+})
+
+test('a text in lines of a width breaks between words, and in a word only where it is wider than a line', t => {
+  t.deepEqual(wrapped('select a, b from t', 9), ['select a,', 'b from t'])
+  t.deepEqual(wrapped('ab abcdefghij k', 4), ['ab', 'abcd', 'efgh', 'ij k'])
+  t.deepEqual(wrapped('幅の広い名前', 5), ['幅の', '広い', '名前'])
+  t.deepEqual(wrapped('  in', 10), ['  in'])
+  t.deepEqual(wrapped('', 10), [''])
+  t.deepEqual(wrapped('a\u001b[2J', 10), ['a\\u001b[2J'])
 })

@@ -209,6 +209,27 @@ test('a result downloads as JSON lines, CSV and Arrow', async t => {
   t.true((await bytes('arrow')).length > 100)
 })
 
+test('who asks is told, without opening a session for it', async t => {
+  const client = clientOf(t, t.context.nodes, { user: 'asker' })
+  const admin = clientOf(t, t.context.nodes, { user: 'admin' })
+  await admin.open()
+  t.deepEqual(await client.auth(), { method: 'none', user: null, admin: null })
+  const ofAsker = async () => (await admin.sessions({ limit: 100 })).sessions.filter(({ user }) => user === 'asker')
+  t.deepEqual(await ofAsker(), [])
+  await client.open()
+  t.deepEqual(await client.auth(), { method: 'none', user: 'asker', admin: false })
+  t.is((await admin.auth()).admin, true)
+})
+
+test('a session is closed by its id, with its queries when that is asked for', async t => {
+  const [first, second] = [clientOf(t, t.context.nodes), clientOf(t, t.context.nodes)]
+  const query = await second.submit(endlessSql)
+  const [id = ''] = (await second.token()).split('.')
+  await first.closeSession(id, { cancelQueries: true })
+  t.is((await first.handle(query.handle).wait()).outcome, 'CANCELED')
+  t.is(((await t.throwsAsync(second.cluster())) as LensClientError).code, 'SESSION_INVALID')
+})
+
 test('refuses what cannot be meant', t => {
   t.throws(() => new LensClient({ endpoints: [], user: 'ada' }))
   t.throws(() => new LensClient({ endpoints: ['http://a'], token: 'x.y', database: 'd' }))

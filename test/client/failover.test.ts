@@ -1,11 +1,23 @@
 /** The client outlives the nodes: real processes, killed and stopped while it works. */
 import test from 'ava'
 import { LensClient, LensClientError } from '../../src/client/index.ts'
-import { freePort } from '../support/nodes.ts'
-import { allOf, assertGapFree, clientOf, clusterOf, collected, nodeOf, slowSql } from './support.ts'
+import { freePort, type NodeProcess, TestCluster } from '../support/nodes.ts'
+import { allOf, assertGapFree, clientOf, collected, nodeOf, slowSql } from './support.ts'
+
+// One cluster for all tests, which run one after the other: who was killed by one is started again for the next.
+const cluster = new TestCluster(null)
+test.after.always(() => cluster.stop())
+
+async function wholeCluster(): Promise<NodeProcess[]> {
+  const names = ['n1', 'n2', 'n3'].filter(name => !cluster.running.some(node => node.name === name))
+  for (const name of names) await cluster.start({ name })
+  await Promise.all(cluster.running.map(node => node.ready()))
+  await cluster.settled(3)
+  return cluster.running
+}
 
 test.serial("changes are gap-free when the subscriber's node is killed, then the owner", async t => {
-  const { nodes } = await clusterOf(t, 3)
+  const nodes = await wholeCluster()
   const client = clientOf(t, nodes)
   const query = await client.submit(slowSql)
   const killed: string[] = []
@@ -28,7 +40,7 @@ test.serial("changes are gap-free when the subscriber's node is killed, then the
 })
 
 test.serial('long polls take the place of WebSockets, and miss no version either', async t => {
-  const { nodes } = await clusterOf(t, 3)
+  const nodes = await wholeCluster()
   const client = clientOf(t, nodes, { WebSocket: null, pollMs: 1_000 })
   const query = await client.submit(slowSql)
   let killed = false
@@ -43,7 +55,7 @@ test.serial('long polls take the place of WebSockets, and miss no version either
 })
 
 test.serial('rows are complete and in order when the node that serves them is killed between two pages', async t => {
-  const { nodes } = await clusterOf(t, 3)
+  const nodes = await wholeCluster()
   const client = clientOf(t, nodes, { pageRows: 500 })
   const seen: unknown[] = []
   let killed = 0
@@ -64,7 +76,7 @@ test.serial('rows are complete and in order when the node that serves them is ki
 test.serial(
   'a node that is stopped in order fails no call, and its subscribers resume on a node that they learn of',
   async t => {
-    const { nodes } = await clusterOf(t, 2)
+    const nodes = await wholeCluster()
     const [first, second] = nodes
     if (!first || !second) return t.fail()
     // Knows only the node that leaves.
@@ -91,7 +103,7 @@ test.serial(
 )
 
 test.serial('JSON lines resume on another node where they broke; CSV says that it cannot', async t => {
-  const { nodes } = await clusterOf(t, 3)
+  const nodes = await wholeCluster()
   const client = clientOf(t, nodes)
   // Larger than what the sockets in between can hold, so that the kill comes in the middle.
   const sql = "select i::int as i, repeat('x', 60) as filling from range(400000) t(i) order by i"
@@ -130,7 +142,7 @@ test.serial('JSON lines resume on another node where they broke; CSV says that i
 })
 
 test.serial('the cluster is watched across the death of the node that told of it', async t => {
-  const { nodes } = await clusterOf(t, 3)
+  const nodes = await wholeCluster()
   const client = clientOf(t, nodes)
   await client.open()
   let victim: string | null = null

@@ -2,11 +2,12 @@
 import type { ExecutionContext } from 'ava'
 import { LensClient, type LensClientOptions, type QueryView } from '../../src/client/index.ts'
 import { type NodeProcess, TestCluster } from '../support/nodes.ts'
+import { endless, sleepingFor } from '../support/sleeping.ts'
 
-/** Runs for a few seconds on DuckDB, and gives one row. */
-export const slowSql = 'select sum((a.range * b.range) % 7) as s from range(30000) a, range(12000) b'
+/** Runs for a few seconds, and gives one row. */
+export const slowSql = sleepingFor(3_000)
 /** Runs far longer than any test waits: only for what is cancelled. */
-export const endlessSql = 'select sum((a.range * b.range) % 7) as s from range(100000000) a, range(100000000) b'
+export const endlessSql = endless
 
 export async function clusterOf(
   t: ExecutionContext,

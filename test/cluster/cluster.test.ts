@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import test, { type ExecutionContext } from 'ava'
+import { systemClock } from '../../src/async/index.ts'
 import { NodeNameTaken } from '../../src/cluster/index.ts'
 import type { Store } from '../../src/store/index.ts'
 import { type Member, type MemberOptions, startMember, testLeaseMs } from '../support/cluster/members.ts'
@@ -104,6 +105,33 @@ each('three nodes find each other, one leads, slots are split', async (t, url) =
     members.every(({ cluster }) => cluster.watch.snapshot.members.every(member => member.earlyTakeover)),
   )
 })
+
+each(
+  'the cluster is told as it was within the last beat, and as it was last read while the database is silent',
+  async (t, url) => {
+    const [member] = (await startMembers(t, url, ['a'])) as [Member]
+    const { cluster, store } = member
+    const isOld = () => systemClock.monotonic() - cluster.watch.snapshot.readAtMs > testLeaseMs / 4
+    await eventually(isOld, old => old, { what: 'an old reading' })
+    const old = cluster.watch.snapshot
+    await cluster.view()
+    t.not(cluster.watch.snapshot, old)
+
+    const silence = Promise.withResolvers<never>()
+    const { members } = store.cluster
+    store.cluster.members = () => silence.promise
+    t.teardown(() => {
+      store.cluster.members = members
+      silence.reject(new Error('the database answers again'))
+    })
+    await eventually(isOld, silent => silent, { what: 'an old reading' })
+    const { nodes } = await cluster.view()
+    t.deepEqual(
+      nodes.map(({ node }) => node),
+      ['a'],
+    )
+  },
+)
 
 each('a killed follower is fenced at once, its queries go to the others, everyone is told', async (t, url) => {
   const members = await startMembers(t, url, ['a', 'b', 'c'])

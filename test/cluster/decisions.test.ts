@@ -158,6 +158,36 @@ test('an incarnation whose lease ran out while it joined is given up, and anothe
   )
 })
 
+test('an incarnation that was fenced while it joined stays dead, and another one joins at once', async t => {
+  const { store, clock, membership, joining } = await membershipOn(t, 'fenced')
+  const first = membership.incarnation
+  const leader = { incarnation: 'leader', node: 'l' }
+  await store.cluster.join({
+    incarnation: leader.incarnation,
+    nodeId: leader.node,
+    address: 'http://127.0.0.1:2',
+    softwareVersion: '0',
+    snapshotVersion: 1,
+    leaseMs: 60_000,
+    earlyTakeoverAfterMs: null,
+  })
+  const term = (await store.cluster.acquireLease({ ...leader, leaseMs: 60_000 }, null)) as number
+  joining.pause = async () => {
+    joining.pause = async () => undefined
+    await store.cluster.fence(term, first, 'lease-expired', null)
+    throw new Error('frozen until after its end')
+  }
+  const tried = membership.join(new AbortController().signal)
+  await eventually(async () => {
+    await clock.advance(50)
+    return membership.joined
+  })
+  await tried
+  t.not(membership.incarnation, first)
+  t.is((await store.cluster.memberOf(first))?.state, 'dead')
+  t.is((await store.cluster.memberOf(membership.incarnation))?.state, 'alive')
+})
+
 test('a lease is trusted no longer than both clocks allow', async t => {
   const { store, clock, membership, acts, beat } = await membershipOn(t, 'lease')
   const renewed = (startedAtMs: number, wallStartedAtMs: number): BeatReport => ({
@@ -224,10 +254,12 @@ test('the leader sweeps sessions and tells everyone', async t => {
   const sweeps = new Sweeps({
     stores: member.store,
     clock: systemClock,
-    periods: { sweepMs: 20, recountMs: 20 },
+    periods: { sweepMs: 20, recountMs: 20, owedEndsMs: 20, leftoversMs: 20 },
     log: quietLog,
-    queryRetentionMs: 1,
+    retention: { queryMs: 1, finishedMax: 0, resultBytesMax: 0 },
     onResultExpired: async handle => void expired.push(handle),
+    onLeftovers: async () => {},
+    onOwedEnds: async () => {},
     onSessionsEnded: ids => ended.push(...ids),
   })
   sweeps.start({ number: member.cluster.term as number, signal: abort.signal, valid: () => !abort.signal.aborted })

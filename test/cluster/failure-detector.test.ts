@@ -49,7 +49,9 @@ async function detectorOf(address: string, changes: Partial<MemberRow> = {}) {
   }
   const periods = periodsOf({ leaseMs: 800, heartbeatMs: 100 })
   const health = new StoreHealth(periods)
-  const store = { members: async () => ({ members: [member], lease: null, now: new Date(0).toISOString() }) }
+  const store = {
+    members: async () => ({ members: [member], lease: null, snapshotFormat: 1, now: new Date(0).toISOString() }),
+  }
   const watch = new MemberWatch({ store, clock: systemClock, periods, health, log: quietLog })
   await watch.refresh()
   const probe = httpProbe(systemClock, 150)

@@ -15,12 +15,13 @@ const secret = 'sixteen characters'
 async function peerOn(
   t: ExecutionContext,
   name: string,
-  options: { secret?: string; bufferedBytesMax?: number; pingMs?: number } = {},
+  options: { secret?: string; secretAccepted?: string; bufferedBytesMax?: number; pingMs?: number } = {},
 ) {
   const self = { node: name, incarnation: `${name}-1` }
   const counts = new Map<ClusterCount, number>()
   const bus = new WebSocketPeerBus({
     secret: options.secret ?? secret,
+    secretAccepted: options.secretAccepted,
     self: () => self,
     clock: systemClock,
     random: systemRandom,
@@ -217,13 +218,14 @@ test('what cannot be read is dropped and counted, and the connection goes on', a
     '[1,null,"x",[],{}]',
     '[{"type":"frames","frames":[{"handle":1}]}]',
     '[{"type":"cancel","handles":7}]',
+    '[{"type":"look","handles":[7]}]',
   ]
   for (const text of nonsense) socket.send(text)
   socket.send(Buffer.from([0, 255, 1]), { binary: true })
   socket.send('[{"type":"unheard-of"},{"type":"look"}]')
   await eventually(() => a.messages.length > 0)
   t.deepEqual(a.messages, [{ message: { type: 'look' }, from: 'x-1' }])
-  t.is(a.counts.get('peerFramesMalformed'), 1 + 1 + 1 + 5 + 1 + 1 + 1 + 1)
+  t.is(a.counts.get('peerFramesMalformed'), 1 + 1 + 1 + 5 + 1 + 1 + 1 + 1 + 1)
   socket.terminate()
 })
 
@@ -256,7 +258,7 @@ test('a half-open connection is noticed by its unanswered ping', async t => {
   const deaf = new WebSocketServer({ port: 0, host: '127.0.0.1', autoPong: false })
   deaf.on('headers', (headers, call) => {
     const admission = auth.admit(call.headers)
-    if (admission.ok) headers.push(auth.answer('b-1', admission.dialer.nonce))
+    if (admission.ok) headers.push(auth.answer('b-1', admission.dialer))
   })
   await new Promise(resolve => deaf.once('listening', resolve))
   t.teardown(() => {
@@ -269,4 +271,22 @@ test('a half-open connection is noticed by its unanswered ping', async t => {
   ])
   await eventually(() => a.suspicions.includes('b-1 closed'))
   t.pass()
+})
+
+test('while the secret is replaced, nodes of either one speak to each other, and strangers to nobody', async t => {
+  const [old, next] = ['the secret of yesterday', 'the secret of tomorrow']
+  const before = await peerOn(t, 'before', { secret: old })
+  const during = await peerOn(t, 'during', { secret: next, secretAccepted: old })
+  const after = await peerOn(t, 'after', { secret: next })
+  const stranger = await peerOn(t, 'stranger', { secret: 'a secret of nobody' })
+  const all = [before, during, after, stranger]
+  for (const peer of all) peer.bus.connectTo(all.filter(other => other !== peer))
+  await eventually(
+    () => all.map(peer => [...peer.bus.connected()].sort()),
+    seen => JSON.stringify(seen) === '[["during-1"],["after-1","before-1"],["during-1"],[]]',
+  )
+  t.deepEqual(
+    all.flatMap(peer => peer.suspicions),
+    [],
+  )
 })

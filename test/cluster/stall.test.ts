@@ -1,3 +1,5 @@
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test, { type ExecutionContext } from 'ava'
 import { systemClock, systemRandom } from '../../src/async/index.ts'
@@ -134,8 +136,12 @@ test.serial('mysql: a starved pool costs no lease (river#1077)', async t => {
   const blocker = await createConnection({ uri: url })
   t.teardown(() => blocker.destroy())
   await blocker.query('LOCK TABLES session WRITE')
-  // More look-ups than the pool has connections: nothing else of this node gets through.
-  const starved = Array.from({ length: 8 }, () => member.store.sessions.read('nobody').catch(() => null))
+  // A transaction of the leader that waits in its middle must not hold what the heartbeat renews; and there are more look-ups than
+  // the pool has connections: nothing else of this node gets through.
+  const starved = [
+    member.store.cluster.recountLimits(member.cluster.term as number).catch(() => null),
+    ...Array.from({ length: 8 }, () => member.store.sessions.read('nobody').catch(() => null)),
+  ]
   const beats = () => member.counts.get('beatsRenewed') ?? 0
   const enough = beats() + Math.ceil((2 * testLeaseMs) / testHeartbeatMs)
   await eventually(() => beats() >= enough)
@@ -229,4 +235,36 @@ test.serial('a main loop that hangs gets no beats, one that pauses keeps its lea
   hang(testLeaseMs / 2)
   const left = (await store.cluster.memberOf('i'))?.leaseLeftMs ?? 0
   t.true(left > 0, 'a pause shorter than the lease costs nothing')
+})
+
+test.serial('nobody joins before the thread of its heartbeat can beat', async t => {
+  const loading = join(await temporaryFolder(t, 'loading'), 'loaded')
+  // A module that takes as long to load as it does on a machine with too much to do.
+  const slow = `
+    import { existsSync, writeFileSync } from 'node:fs'
+    import { setTimeout as sleep } from 'node:timers/promises'
+    export const openLeaseStore = () => ({ renew: async () => ({ member: true, leader: false, databaseNow: 0, serverIdentity: '' }), close: async () => {} })
+    writeFileSync(${JSON.stringify(`${loading}.begun`)}, '')
+    while (!existsSync(${JSON.stringify(loading)})) await sleep(5)`
+  const heartbeat = new ThreadHeartbeat({
+    lease: { moduleUrl: `data:text/javascript,${encodeURIComponent(slow)}`, options: null },
+    heartbeatMs: testHeartbeatMs,
+    attemptMs: testLeaseMs / 2,
+    clock: systemClock,
+    random: systemRandom,
+    log: quietLog,
+  })
+  let stands = false
+  const started = heartbeat.start().then(() => {
+    stands = true
+  })
+  t.teardown(() => heartbeat.stop())
+  await eventually(() => existsSync(`${loading}.begun`))
+  t.false(stands)
+  const reports: BeatReport[] = []
+  heartbeat.onBeat(report => reports.push(report))
+  heartbeat.act({ incarnation: 'i', leaseMs: testLeaseMs })
+  writeFileSync(loading, '')
+  await started
+  await eventually(() => reports.some(({ outcome }) => outcome === 'renewed'))
 })

@@ -53,7 +53,7 @@ test('the variables that deployments use', async t => {
     LENS_LOG_LEVEL: 'warn',
   }
   const config = await load(t, { env })
-  t.deepEqual(config.node, { id: 'n1', host: '0.0.0.0', port: 7000, advertiseUrl: 'http://n1.example:7000' })
+  t.like(config.node, { id: 'n1', host: '0.0.0.0', port: 7000, advertiseUrl: 'http://n1.example:7000' })
   t.is(config.store.url, 'mysql://lens:pw@db:3306/lens')
   t.is(config.cluster.secret, 'a secret of twenty')
   t.is(config.dataDir, '/var/lib/lens')
@@ -71,6 +71,7 @@ test('any key is a variable by its path, through groups, engines and lists', asy
     LENS_ENGINES_OTHER_GROUP: 'g',
     LENS_AUTH_ADMINS: 'ann, bob',
     LENS_CORS_ORIGINS: '',
+    LENS_INSPECTOR_ENABLED: 'false',
   }
   const config = await load(t, { env })
   t.is(config.lanes.heavyFromCost, 5)
@@ -79,6 +80,8 @@ test('any key is a variable by its path, through groups, engines and lists', asy
   t.is(config.engines.other?.group, 'g')
   t.deepEqual(config.auth.admins, ['ann', 'bob'])
   t.deepEqual(config.cors.origins, [])
+  t.is(config.inspector.enabled, false)
+  t.is((await load(t, { env: { LENS_INSPECTOR_ENABLED: 'true' } })).inspector.enabled, true)
 })
 
 test('LENS_CONFIG names the file; --config wins', async t => {
@@ -105,14 +108,19 @@ test('an empty file is no fault', async t => {
 })
 
 test('all faults are reported at once, each with its key, what was expected and who said so', async t => {
-  const env = { LENS_PORT: 'http', LENS_LANES_HEAVY_SLOT: '2', LENS_ENGINES_DUCKDB_THREADS: '0' }
+  const env = {
+    LENS_PORT: 'http',
+    LENS_LANES_HEAVY_SLOT: '2',
+    LENS_ENGINES_DUCKDB_THREADS: '0',
+    LENS_INSPECTOR_ENABLED: 'no',
+  }
   const error = await faults(
     t,
     { env, overrides: { 'node.prot': 1 } },
     'leaseMs: 5\nlog: {level: loud}\nlimits: {sqlBytesMax: -1, nonsense: 3}\nengines: {"Bad Name": {}}\n',
   )
   const lines = error.message.split('\n')
-  t.is(lines[0], 'The configuration has 9 faults:')
+  t.is(lines[0], 'The configuration has 10 faults:')
   const expected = [
     /^ {2}leaseMs: unknown key; did you mean cluster\.leaseMs\?.*\(lens\.yaml\)$/,
     /^ {2}log\.level: expected one of fatal, .*, found "loud" \(lens\.yaml\)$/,
@@ -120,6 +128,7 @@ test('all faults are reported at once, each with its key, what was expected and 
     /^ {2}limits\.nonsense: unknown key;.*\(lens\.yaml\)$/,
     /^ {2}engines\.Bad Name: expected a name like/,
     /^ {2}node\.port: expected an integer from 0 to 65535, found "http" \(LENS_PORT\)$/,
+    /^ {2}inspector\.enabled: expected true or false, found "no" \(LENS_INSPECTOR_ENABLED\)$/,
     /^ {2}LENS_LANES_HEAVY_SLOT: unknown variable; did you mean LENS_LANES_HEAVY_SLOTS\? \(environment\)$/,
     /^ {2}engines\.duckdb\.threads: expected an integer from 1 to 1024, found 0 \(LENS_ENGINES_DUCKDB_THREADS\)$/,
     /^ {2}node\.prot: unknown key; did you mean node\.port\?.*\(flag\)$/,
@@ -154,6 +163,23 @@ const crossChecks: Record<string, [overrides: Record<string, unknown>, key: stri
     { 'engines.duckdb.tables.t': 'package:yaml/../../../../etc/passwd' },
     'engines.duckdb.tables.t',
   ],
+  'a database without its URL': [{ 'engines.app.driver': 'postgresql' }, 'engines.app.url'],
+  'a URL of another database': [
+    { 'engines.app.driver': 'postgresql', 'engines.app.url': 'mysql://h/d' },
+    'engines.app.url',
+  ],
+  'a URL without a database': [
+    { 'engines.app.driver': 'postgresql', 'engines.app.url': 'postgresql://h' },
+    'engines.app.url',
+  ],
+  'a key of another driver': [{ 'engines.duckdb.url': 'postgresql://h/d' }, 'engines.duckdb.url'],
+  'tables of an engine that has its own': [
+    {
+      ...{ 'engines.app.driver': 'postgresql', 'engines.app.url': 'postgresql://h/d' },
+      'engines.app.tables.t': 'package:yaml/package.json',
+    },
+    'engines.app.tables',
+  ],
   'no engine at all': [{ 'engines.duckdb': null }, 'engines'],
   'a number with a fraction': [{ 'node.port': '99.5' }, 'node.port'],
   'a list where a text is expected': [{ dataDir: ['x'] }, 'dataDir'],
@@ -166,9 +192,20 @@ for (const [what, [overrides, key]] of Object.entries(crossChecks)) {
       error.faults.map(fault => fault.key),
       [key],
     )
-    t.is(error.faults[0]?.source, what === 'MySQL without a cluster secret' ? null : 'flag')
+    const isMissing = what === 'MySQL without a cluster secret' || what === 'a database without its URL'
+    t.is(error.faults[0]?.source, isMissing ? null : 'flag')
   })
 }
+
+test('a database is an engine by its driver and URL, which no message repeats', async t => {
+  const url = 'postgresql://lens:secret@db.example:5432/app?sslmode=verify-full'
+  const { engines } = await load(t, {
+    env: { LENS_ENGINES_APP_DRIVER: 'postgresql', LENS_ENGINES_APP_URL: url, LENS_ENGINES_APP_ACCESS: 'read-only' },
+  })
+  t.like(engines.app, { driver: 'postgresql', url, access: 'read-only', slots: { light: 32, heavy: 4 } })
+  const wrong = { 'engines.app.driver': 'postgresql', 'engines.app.url': 'https://lens:secret@h/d' }
+  t.notRegex((await faults(t, { overrides: wrong })).message, /secret@/)
+})
 
 test('what depends on a faulty key is not judged', async t => {
   const error = await faults(t, { overrides: { 'cluster.leaseMs': 'soon', 'cluster.heartbeatMs': 1900 } })

@@ -4,6 +4,7 @@ import type { TestFn } from 'ava'
 import { checkSnapshot } from '../../src/domain/index.ts'
 import { eventually } from '../support/conditions.ts'
 import {
+  at,
   committed,
   joined,
   leading,
@@ -50,7 +51,7 @@ export function clusterConformance(ava: TestFn, stores: StoreUnderTest): void {
     t.deepEqual(answers.map(({ joined: yes }) => yes).sort(), [false, true])
     const winner = both[answers.findIndex(({ joined: yes }) => yes)] as string
     const refused = answers.find(answer => !answer.joined)
-    t.is(refused?.joined === false ? refused.by.incarnation : '', winner)
+    t.is(refused?.joined === false ? refused.by?.incarnation : '', winner)
     t.deepEqual(await join(store, winner), { joined: true })
     const { members } = await store.cluster.members()
     t.is(members.length, 1)
@@ -168,6 +169,34 @@ export function clusterConformance(ava: TestFn, stores: StoreUnderTest): void {
     await store.cluster.sweepMembers(term)
     t.is(await store.cluster.memberOf(late.incarnation), null)
     t.truthy(await store.cluster.memberOf(living.incarnation))
+  })
+
+  test('who was fenced while it joined does not join again, swept or not; who was not gets its whole lease', async (t, {
+    fresh,
+  }) => {
+    const store = await storeOn(t, await fresh(t))
+    const leader = await joined(store, 'leader')
+    const term = await leading(store, leader)
+    const incarnation = randomUUID()
+    const join = (leaseMs: number) =>
+      store.cluster.join({
+        incarnation,
+        nodeId: 'slow',
+        address: 'http://slow',
+        softwareVersion: '1',
+        snapshotVersion: 1,
+        leaseMs,
+        earlyTakeoverAfterMs: null,
+      })
+    t.deepEqual(await join(10_000), { joined: true })
+    t.deepEqual(await join(600_000), { joined: true })
+    t.true(((await store.cluster.memberOf(incarnation))?.leaseLeftMs as number) > 300_000)
+    t.truthy(await store.cluster.fence(term, incarnation, 'test', null))
+    t.deepEqual(await join(10_000), { joined: false, by: null })
+    await store.cluster.sweepMembers(term)
+    t.is(await store.cluster.memberOf(incarnation), null)
+    t.deepEqual(await join(10_000), { joined: false, by: null })
+    t.is(await store.cluster.memberOf(incarnation), null)
   })
 
   test('orphans are found, and claimed in batches by a leader', async (t, { fresh }) => {
@@ -315,18 +344,20 @@ export function clusterConformance(ava: TestFn, stores: StoreUnderTest): void {
       const found = (await store.cluster.budgets()).find(({ incarnation }) => incarnation === member.incarnation)
       return found && [found.granted, found.acknowledged]
     }
-    const acknowledge = (member: typeof leader, count: number) =>
-      store.cluster.acknowledgeBudget(member.incarnation, 'duckdb', 'light', count)
+    const acknowledge = (member: typeof leader, count: number, instead: number) =>
+      store.cluster.acknowledgeBudget(member.incarnation, 'duckdb', 'light', count, instead)
     t.deepEqual(await of(leader), [4, 0])
-    await acknowledge(leader, 9)
+    t.true(await acknowledge(leader, 9, 0))
+    t.deepEqual(await of(leader), [4, 4])
+    t.false(await acknowledge(leader, 2, 0))
     t.deepEqual(await of(leader), [4, 4])
     t.true(await store.cluster.grantBudgets(term, [grant(leader, 1), grant(other, 2)]))
     t.deepEqual(await of(leader), [1, 4])
-    await acknowledge(leader, 3)
+    t.true(await acknowledge(leader, 3, 4))
     t.deepEqual(await of(leader), [1, 3])
-    await acknowledge(leader, 4)
+    t.true(await acknowledge(leader, 4, 3))
     t.deepEqual(await of(leader), [1, 3])
-    await acknowledge(leader, 0)
+    t.true(await acknowledge(leader, 0, 3))
     t.deepEqual(await of(leader), [1, 0])
     await store.cluster.fence(term, other.incarnation, 'test', null)
     t.true(await store.cluster.grantBudgets(term, [grant(leader, 1)]))
@@ -354,6 +385,55 @@ export function clusterConformance(ava: TestFn, stores: StoreUnderTest): void {
       ['duckdb', 'light', 1],
     ])
     t.deepEqual(of(other.incarnation), [['duckdb', 'heavy', 1]])
+  })
+
+  test('who is given running queries acknowledges their slots in the same transaction', async (t, { fresh }) => {
+    const store = await storeOn(t, await fresh(t))
+    const leader = await joined(store, 'leader')
+    const dead = await joined(store, 'dead')
+    const target = await joined(store, 'new-owner')
+    const session = await opened(store)
+    const queries = Array.from({ length: 7 }, () => new TestQuery(dead, session))
+    const [first, second, third, fourth, fifth] = queries as [TestQuery, TestQuery, TestQuery, TestQuery, TestQuery]
+    await submitted(store, ...queries)
+    await committed(store, ...queries.map((query, index) => query.estimate(index === 2 ? 'heavy' : 'light')))
+    await committed(store, ...[first, second, third, fourth, fifth].map(query => query.launch()))
+    await committed(store, first.start(), fifth.start())
+    const term = await leading(store, leader)
+    const grant = (granted: number) =>
+      store.cluster.grantBudgets(term, [
+        { incarnation: target.incarnation, engine: 'duckdb', lane: 'light' as const, granted },
+      ])
+    const acknowledge = (count: number, instead: number) =>
+      store.cluster.acknowledgeBudget(target.incarnation, 'duckdb', 'light', count, instead)
+    const of = async () =>
+      (await store.cluster.budgets())
+        .filter(({ incarnation }) => incarnation === target.incarnation)
+        .map(row => `${row.lane} ${row.granted} ${row.acknowledged}`)
+    await grant(2)
+    await acknowledge(2, 0)
+    // Its owner gives one away: on top of what is acknowledged.
+    const gift = fifth.step({ type: 'HANDED_OVER', node: 'new-owner', epoch: 2, at: at() })
+    await committed(store, { ...gift, newOwner: target })
+    t.deepEqual(await of(), ['light 2 3'])
+    t.false(await acknowledge(2, 2), 'what was read before the gift is not acknowledged any more')
+    t.deepEqual(await of(), ['light 2 3'])
+    t.true(await acknowledge(2, 3))
+    // The leader claims the others, in two batches: on top of what is granted, since that may be about to be acknowledged.
+    await grant(4)
+    await store.cluster.fence(term, dead.incarnation, 'test', null)
+    const sizes = [await store.cluster.claim(term, dead.incarnation, target, 3)]
+    t.deepEqual(await of(), ['heavy 0 1', 'light 4 6'])
+    sizes.push(await store.cluster.claim(term, dead.incarnation, target, 100))
+    t.deepEqual(
+      sizes.map(answer => answer?.claimed.length),
+      [3, 3],
+    )
+    // What waits holds no slot.
+    t.deepEqual(await of(), ['heavy 0 1', 'light 4 7'])
+    t.false(await acknowledge(4, 2))
+    t.true(await acknowledge(5, 7))
+    t.deepEqual(await of(), ['heavy 0 1', 'light 4 5'])
   })
 
   test('the heartbeat’s store renews both leases, and learns when they are lost', async (t, { fresh }) => {

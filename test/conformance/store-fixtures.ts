@@ -17,6 +17,7 @@ import type { LeaseStore } from '../../src/store/contract.ts'
 import {
   type NewQuery,
   type NewSession,
+  type OpenStoreOptions,
   openStore,
   type QueryLimits,
   type StepGroup,
@@ -30,6 +31,8 @@ export interface StoreUnderTest {
   readonly name: string
   /** URL of a new, empty database. */
   fresh(t: Teardown): Promise<string>
+  /** One statement in the database of a URL, behind the back of the store. */
+  execute(url: string, sql: string): Promise<void>
 }
 
 export type StoreTest = (title: string, run: (t: ExecutionContext, stores: StoreUnderTest) => Promise<void>) => void
@@ -40,9 +43,12 @@ export function storeTests(test: TestFn, stores: StoreUnderTest): StoreTest {
 
 export const noLimits: QueryLimits = { queuedPerUser: 0, runningPerUser: 0, queuedPerLane: 0 }
 
+/** How a version of the program that is newer than this one writes for this one. */
+export type Downgrades = Pick<OpenStoreOptions, 'downgrades'>
+
 /** A way to databases that the store itself has no URL for. */
 export interface StoreWay {
-  storeOf(url: string, retryMs: number): Store
+  storeOf(url: string, retryMs: number, more: Downgrades): Store
   leasesOf(url: string, attemptMs: number): LeaseStore
 }
 
@@ -61,10 +67,10 @@ export function leasesOn(url: string, attemptMs: number): LeaseStore {
 }
 
 /** An open store on this database, closed with the test. */
-export async function storeOn(t: Teardown, url: string, retryMs = 15_000): Promise<Store> {
+export async function storeOn(t: Teardown, url: string, retryMs = 15_000, more: Downgrades = {}): Promise<Store> {
   const store =
-    wayOf(url)?.storeOf(url, retryMs) ??
-    openStore({ url, connectionsMax: 8, retryMs, clock: systemClock, random: systemRandom })
+    wayOf(url)?.storeOf(url, retryMs, more) ??
+    openStore({ url, connectionsMax: 8, retryMs, clock: systemClock, random: systemRandom, ...more })
   t.teardown(() => store.close())
   await store.open()
   return store
@@ -76,14 +82,14 @@ export interface Member {
 }
 
 /** A member whose lease outlasts the test, unless `leaseMs` says otherwise. */
-export async function joined(store: Store, node = 'node-1', leaseMs = 600_000): Promise<Member> {
+export async function joined(store: Store, node = 'node-1', leaseMs = 600_000, snapshotVersion = 1): Promise<Member> {
   const incarnation = randomUUID()
   const answer = await store.cluster.join({
     incarnation,
     nodeId: node,
     address: `http://${node}`,
     softwareVersion: '0.1.0',
-    snapshotVersion: 1,
+    snapshotVersion,
     leaseMs,
     earlyTakeoverAfterMs: null,
   })
@@ -268,13 +274,13 @@ export class TestQuery {
   }
 
   /** From QUEUED to SUCCESSFUL in one group. */
-  run(expiresAt: string | null = null): StepGroup {
+  run(expiresAt: string | null = null, endedAt = at()): StepGroup {
     const columns = [{ name: 'a', type: 'INTEGER' }]
     return this.step(
       { type: 'LAUNCHED', engine: 'duckdb', at: at() },
       { type: 'STARTED', engineHandle: null, safeToRepeat: true, at: at() },
       { type: 'EXECUTED', rowCount: 1, columns, plan: null, estimate: null, at: at() },
-      { type: 'STORED', bytes: 2, pages: 1, expiresAt, at: at() },
+      { type: 'STORED', bytes: 2, pages: 1, expiresAt, at: endedAt },
     )
   }
 

@@ -113,6 +113,21 @@ export function queryConformance(ava: TestFn, stores: StoreUnderTest): void {
     t.is((await store.queries.transitions(query.handle, 0)).length, 5)
   })
 
+  test('the transitions of many queries are those of each', async (t, { fresh }) => {
+    const store = await storeOn(t, await fresh(t))
+    const member = await joined(store)
+    const sessionId = await opened(store)
+    const [first, second] = [new TestQuery(member, sessionId), new TestQuery(member, sessionId)] as const
+    await submitted(store, first, second)
+    await committed(store, second.run())
+    const unknown = '00000000-0000-7000-8000-000000000000'
+    const found = await store.queries.transitionsOf([second.handle, unknown, 'no handle', first.handle])
+    t.deepEqual([...found.keys()].sort(), [first.handle, second.handle].sort())
+    for (const { handle } of [first, second]) t.deepEqual(found.get(handle), await store.queries.transitions(handle, 0))
+    t.is(found.get(second.handle)?.length, 5)
+    t.deepEqual(await store.queries.transitionsOf([]), new Map())
+  })
+
   test('one key gives one query: in a batch, later, and with other content', async (t, { fresh }) => {
     const store = await storeOn(t, await fresh(t))
     const member = await joined(store)
@@ -446,9 +461,10 @@ export function queryConformance(ava: TestFn, stores: StoreUnderTest): void {
     const unfinished = new TestQuery(member, session)
     await submitted(store, old, unfinished)
     await committed(store, old.run())
-    t.is(await store.queries.forget(term - 1, 0, 10), 0)
-    t.is(await store.queries.forget(term, 100 * 365 * 86_400_000, 10), 0)
-    t.is(await store.queries.forget(term, 1000, 10), 1)
+    const none = { queries: 0, waiting: 0, sessions: 0 }
+    t.deepEqual(await store.retention.forget(term - 1, { agoMs: 0 }, 10), none)
+    t.deepEqual(await store.retention.forget(term, { agoMs: 100 * 365 * 86_400_000 }, 10), none)
+    t.deepEqual(await store.retention.forget(term, { agoMs: 1000 }, 10), { ...none, queries: 1 })
     t.deepEqual(
       (await store.queries.versions([old.handle, unfinished.handle])).map(({ handle }) => handle),
       [unfinished.handle],

@@ -33,7 +33,7 @@ export function sessionConformance(ava: TestFn, stores: StoreUnderTest): void {
     const row = await other.sessions.read(session.id)
     t.deepEqual(row, answer.kind === 'opened' ? answer.session : null)
     const { id, user, secretHash, database, properties, idleMs } = session
-    t.like(row, { id, user, secretHash, database, properties, idleMs, status: 'OPEN', version: 1 })
+    t.like(row, { id, user, secretHash, database, properties, idleMs, status: 'OPEN', version: 1, admin: false })
     const [check, ...more] = await other.sessions.check([session.id, randomUUID(), session.id])
     t.is(more.length, 0)
     t.like(check, { id, user, secretHash, idleMs, status: 'OPEN', version: 1, expired: false })
@@ -44,6 +44,9 @@ export function sessionConformance(ava: TestFn, stores: StoreUnderTest): void {
     )
     t.deepEqual(await store.sessions.count('alice'), { OPEN: 1 })
     t.deepEqual(await store.sessions.count('bob'), {})
+    const chief = newSession()
+    await store.sessions.open({ ...chief, admin: true }, 0)
+    t.true((await other.sessions.read(chief.id))?.admin)
   })
 
   test('opening is repeated safely, with and without a key', async (t, { fresh }) => {

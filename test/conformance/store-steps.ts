@@ -17,7 +17,8 @@ import {
   TestQuery,
 } from './store-fixtures.ts'
 
-function page(handle: string, number: number, rows = 10): NewPage {
+/** A page of a result; nobody unpacks it. */
+export function page(handle: string, number: number, rows = 10): NewPage {
   return {
     handle,
     attempt: 1,
@@ -147,12 +148,13 @@ export function stepConformance(ava: TestFn, stores: StoreUnderTest): void {
   test('a hand-over raises the epoch and fences the one who gave', async (t, { fresh }) => {
     const store = await storeOn(t, await fresh(t))
     const member = await joined(store)
+    const target = await joined(store, 'node-2')
     const query = new TestQuery(member, await opened(store))
     await submitted(store, query)
-    const group = query.step({ type: 'HANDED_OVER', node: 'node-2', epoch: 2, at: at() })
+    const group = { ...query.step({ type: 'HANDED_OVER', node: 'node-2', epoch: 2, at: at() }), newOwner: target }
     await committed(store, group)
     t.like(await rowOf(store, query.handle), {
-      ownerIncarnation: 'new-owner',
+      ownerIncarnation: target.incarnation,
       ownerNode: 'node-2',
       epoch: 2,
       version: 2,
@@ -161,6 +163,25 @@ export function stepConformance(ava: TestFn, stores: StoreUnderTest): void {
     const launch = query.launch()
     t.deepEqual(await store.queries.commit([{ ...launch, epoch: 1 }], noLimits), [{ kind: 'fenced' }])
     await committed(store, launch)
+  })
+
+  test('nothing is handed over to the dead: who gives keeps it, and what came with it counts', async (t, { fresh }) => {
+    const store = await storeOn(t, await fresh(t))
+    const member = await joined(store)
+    const dead = await joined(store, 'node-2')
+    const session = await opened(store)
+    const [given, other] = [new TestQuery(member, session), new TestQuery(member, session)]
+    await submitted(store, given, other)
+    const term = await leading(store, member)
+    t.truthy(await store.cluster.fence(term, dead.incarnation, 'test', null))
+    const group = { ...given.step({ type: 'HANDED_OVER', node: 'node-2', epoch: 2, at: at() }), newOwner: dead }
+    t.deepEqual(await store.queries.commit([group, other.launch()], noLimits), [
+      { kind: 'stale' },
+      { kind: 'committed' },
+    ])
+    t.deepEqual(await store.queries.commit([group], noLimits), [{ kind: 'stale' }])
+    t.like(await rowOf(store, given.handle), { ownerIncarnation: member.incarnation, epoch: 1, version: 1 })
+    t.is((await store.queries.transitions(given.handle, 0)).length, 1)
   })
 
   test('a failed attempt is kept, and the query queues again', async (t, { fresh }) => {
@@ -187,6 +208,49 @@ export function stepConformance(ava: TestFn, stores: StoreUnderTest): void {
     t.like(row, { status: 'QUEUED', version: 4 })
     t.like(row.snapshot, { context: { failedAttempts: [{ attempt: 1, code }] } })
     await committed(store, query.run())
+  })
+
+  test('the end of a run that is owed comes with its step, once, and not with one that is refused', async (t, {
+    fresh,
+  }) => {
+    const store = await storeOn(t, await fresh(t))
+    const member = await joined(store)
+    const session = await opened(store)
+    const [lost, fenced] = [new TestQuery(member, session), new TestQuery(member, session)]
+    await submitted(store, lost, fenced)
+    await committed(store, lost.launch(), fenced.launch())
+    const failed = (query: TestQuery): StepGroup => ({
+      ...query.step({
+        ...{ type: 'ATTEMPT_FAILED', kind: 'engine', code: 'ENGINE_UNAVAILABLE', message: 'gone', node: 'node-1' },
+        ...{ retryAt: at(), at: at() },
+      }),
+      owedEnds: [{ attempt: 1, engine: 'ward', engineHandle: { text: "Zoë's", number: 1.5 } }],
+    })
+    const [group, refused] = [failed(lost), { ...failed(fenced), epoch: 2 }]
+    const kinds = async () => (await store.queries.commit([group, refused], noLimits)).map(({ kind }) => kind)
+    t.deepEqual(await kinds(), ['committed', 'fenced'])
+    t.deepEqual(await kinds(), ['committed', 'fenced'])
+    const [owed, ...others] = await store.cleanups.list(10, null)
+    t.deepEqual(others, [])
+    t.like(owed, { handle: lost.handle, ...group.owedEnds?.[0] })
+    t.true(Date.parse(owed?.createdAt ?? '') > 0)
+
+    // It outlives its query.
+    const again = lost.step({ type: 'RETRIED', at: at() })
+    await committed(store, again, lost.launch())
+    const second = { ...failed(lost), owedEnds: [{ attempt: 2, engine: 'ward', engineHandle: {} }] }
+    await committed(store, second)
+    const rows = await store.cleanups.list(10, null)
+    t.deepEqual(
+      rows.map(({ attempt }) => attempt),
+      [1, 2],
+    )
+    const [first, next] = rows as [(typeof rows)[0], (typeof rows)[0]]
+    t.deepEqual(await store.cleanups.list(1, null), [first])
+    t.deepEqual(await store.cleanups.list(10, first), [next])
+    await store.cleanups.done(lost.handle, 1)
+    await store.cleanups.done(lost.handle, 1)
+    t.deepEqual(await store.cleanups.list(10, null), [next])
   })
 
   test('pages follow one another under the epoch; the last one comes with the end', async (t, { fresh }) => {

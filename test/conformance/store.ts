@@ -2,7 +2,10 @@
 import type { TestFn } from 'ava'
 import { clusterConformance } from './store-cluster.ts'
 import type { StoreUnderTest } from './store-fixtures.ts'
+import { formatConformance } from './store-formats.ts'
 import { queryConformance } from './store-queries.ts'
+import { rateConformance } from './store-rates.ts'
+import { retentionConformance } from './store-retention.ts'
 import { sessionConformance } from './store-sessions.ts'
 import { stepConformance } from './store-steps.ts'
 
@@ -12,5 +15,8 @@ export function storeConformance(test: TestFn, stores: StoreUnderTest): void {
   queryConformance(test, stores)
   stepConformance(test, stores)
   sessionConformance(test, stores)
+  rateConformance(test, stores)
+  retentionConformance(test, stores)
   clusterConformance(test, stores)
+  formatConformance(test, stores)
 }

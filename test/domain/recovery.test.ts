@@ -2,8 +2,11 @@
 import test from 'ava'
 import fc from 'fast-check'
 import {
+  awayDelayMsMax,
+  awaySince,
   decideOrphan,
   type EngineAnswer,
+  type ErrorCode,
   type FailureKind,
   type FailurePolicy,
   isErrorCode,
@@ -33,8 +36,8 @@ const table: readonly (readonly [string, (facts: OrphanFacts) => boolean, string
     'abandon',
   ],
   ['the engine still has it: whatever onRecovery says', f => f.engine === 'running', 'reattach'],
-  ['committed, no rows owed', f => f.engine === 'committed' && !f.rowsOwed, 'finish'],
-  ['committed, rows owed', f => f.engine === 'committed', 'fail RECOVERY_FAILED'],
+  ['committed, no rows owed', f => committed(f) && !f.rowsOwed, 'finish'],
+  ['committed, rows owed', committed, 'fail RECOVERY_FAILED'],
   [
     'without effect, cancel requested',
     f => harmless(f) && f.cancelRequested && (f.status !== 'EXECUTED' || f.safeToRepeat),
@@ -54,9 +57,14 @@ function waiting({ status }: OrphanFacts): boolean {
 function unawaited({ mode, keyed }: OrphanFacts): boolean {
   return mode === 'sync' && !keyed
 }
+function committed({ engine }: OrphanFacts): boolean {
+  return engine === 'committed' || engine === 'committed-with-rows'
+}
 function harmless({ engine, safeToRepeat }: OrphanFacts): boolean {
   return engine === 'ended' || safeToRepeat
 }
+
+const engineAnswers: readonly EngineAnswer[] = ['running', 'committed', 'committed-with-rows', 'ended', 'unknown']
 
 function* everyOrphan(): Generator<OrphanFacts> {
   const flags = [false, true]
@@ -68,7 +76,7 @@ function* everyOrphan(): Generator<OrphanFacts> {
             for (const rowCount of [null, 0, 5])
               for (const rowsOwed of flags)
                 for (const safeToRepeat of flags)
-                  for (const engine of ['running', 'committed', 'ended', 'unknown'] satisfies EngineAnswer[])
+                  for (const engine of engineAnswers)
                     yield { status, cancelRequested, mode, keyed, onRecovery, rowCount, rowsOwed, safeToRepeat, engine }
 }
 
@@ -88,7 +96,7 @@ test('decideOrphan: every combination of facts, by the first line of the table t
       t.fail(`${JSON.stringify(facts)}: ${named(decision)}, but "${line}" says ${expected}`)
     if (decision.do === 'fail' && decision.message === '') t.fail('a failure without a message')
   }
-  t.is(count, 10 * 2 * 2 * 2 * 3 * 3 * 2 * 2 * 4)
+  t.is(count, 10 * 2 * 2 * 2 * 3 * 3 * 2 * 2 * 5)
   t.deepEqual([...used].sort(), table.map(([line]) => line).sort(), 'a line of the table is never reached')
 })
 
@@ -100,22 +108,27 @@ test('decideOrphan: nothing unsafe is repeated behind the client, and NODE_LOST,
     if (mayHaveHadEffect && decision === 'rerun' && facts.onRecovery !== 'rerun') t.fail(JSON.stringify(facts))
     if (mayHaveHadEffect && ['fail NODE_LOST', 'cancel'].includes(decision))
       t.fail(`${decision}: ${JSON.stringify(facts)}`)
-    if (launched && facts.engine === 'committed' && !facts.rowsOwed && decision !== 'finish')
-      t.fail(JSON.stringify(facts))
+    if (launched && committed(facts) && !facts.rowsOwed && decision !== 'finish') t.fail(JSON.stringify(facts))
     if (launched && facts.engine === 'running' && ['rerun', 'cancel'].includes(decision))
       t.fail(`still running: ${JSON.stringify(facts)}`)
   }
   t.pass()
 })
 
-const policy: FailurePolicy = { engineFailuresMax: 3, engineDeathsMax: 3, nodeDeathsMax: 20, retryDelayMs: 100 }
+const policy: FailurePolicy = {
+  engineFailuresMax: 3,
+  enginePatienceMs: 10_000,
+  engineDeathsMax: 3,
+  nodeDeathsMax: 20,
+  retryDelayMs: 100,
+}
 
 /** Fails again and again; gives the decisions until the end, at most 50. */
 function failuresOf(kind: FailureKind, bounds: FailurePolicy) {
   const failures: Partial<Record<FailureKind, number>> = {}
   const decisions = []
   while (decisions.length < 50) {
-    const decision = nextAfterFailure({ kind, code: 'EXECUTION_FAILED', message: 'why' }, failures, bounds)
+    const decision = nextAfterFailure({ kind, code: 'EXECUTION_FAILED', message: 'why' }, failures, bounds, 0)
     decisions.push(decision)
     if (decision.retryDelayMs === null) break
     failures[kind] = (failures[kind] ?? 0) + 1
@@ -133,6 +146,33 @@ test('nextAfterFailure: an engine that is away is asked again later and later, a
     [100, 200, null],
   )
   t.is(failuresOf('engine', policy).at(-1)?.code, 'EXECUTION_FAILED')
+})
+
+test('nextAfterFailure: an engine under which nothing had begun is tried for as long as the patience, and often enough', t => {
+  const failure = { kind: 'engine-away', code: 'ENGINE_UNAVAILABLE', message: 'away' } as const
+  const delayAfter = (before: number, awayMs: number) =>
+    nextAfterFailure(failure, { 'engine-away': before }, policy, awayMs).retryDelayMs
+  t.deepEqual(
+    [0, 1, 2, 3, 100].map(before => delayAfter(before, 9_999)),
+    [100, 200, 400, 800, awayDelayMsMax],
+  )
+  t.deepEqual([delayAfter(1, 10_000), delayAfter(2, 10_000)], [200, null])
+})
+
+test('awaySince: the first of the failures that follow each other closely', t => {
+  const failed = (seconds: number, code = 'ENGINE_UNAVAILABLE') => ({
+    code: code as ErrorCode,
+    at: new Date(seconds * 1000).toISOString(),
+  })
+  const since = (...attempts: ReturnType<typeof failed>[]) => awaySince(attempts, 100_000, policy) / 1000
+  t.is(since(), 100)
+  t.is(since(failed(95)), 95)
+  t.is(since(failed(75), failed(85), failed(92)), 75)
+  t.is(since(failed(60), failed(85), failed(92)), 85)
+  t.is(since(failed(85), failed(88, 'NODE_LOST'), failed(92)), 92)
+  t.is(since(failed(80)), 100)
+  // The clocks of two nodes.
+  t.is(since(failed(101)), 100)
 })
 
 test('nextAfterFailure: three deaths of the engine process, twenty of the node, then RECOVERY_FAILED', t => {
@@ -155,10 +195,10 @@ test('nextAfterFailure: a hand-over is never the last straw, and kinds do not ad
   t.is(failuresOf('hand-over', { ...policy, nodeDeathsMax: 1, engineDeathsMax: 1, engineFailuresMax: 1 }).length, 50)
   const others = { node: 19, engine: 2, 'engine-process': 2, 'hand-over': 99 }
   t.is(
-    nextAfterFailure({ kind: 'node', code: 'NODE_LOST', message: '' }, { ...others, node: 0 }, policy).retryDelayMs,
+    nextAfterFailure({ kind: 'node', code: 'NODE_LOST', message: '' }, { ...others, node: 0 }, policy, 0).retryDelayMs,
     0,
   )
-  t.is(nextAfterFailure({ kind: 'node', code: 'NODE_LOST', message: '' }, others, policy).retryDelayMs, null)
+  t.is(nextAfterFailure({ kind: 'node', code: 'NODE_LOST', message: '' }, others, policy, 0).retryDelayMs, null)
 })
 
 test('nextAfterFailure: for all bounds it ends just at the bound, and no delay is longer than its limit', t => {
@@ -171,7 +211,12 @@ test('nextAfterFailure: for all bounds it ends just at the bound, and no delay i
       fc.integer({ min: 1, max: 600_000 }),
       (kind, before, max, retryDelayMs) => {
         const bounds = { ...policy, [kinds[kind]]: max, retryDelayMs }
-        const decision = nextAfterFailure({ kind, code: 'ENGINE_UNAVAILABLE', message: '' }, { [kind]: before }, bounds)
+        const decision = nextAfterFailure(
+          { kind, code: 'ENGINE_UNAVAILABLE', message: '' },
+          { [kind]: before },
+          bounds,
+          0,
+        )
         if (decision.retryDelayMs === null) return before + 1 >= max && isErrorCode(decision.code)
         const longest = Math.max(retryDelayMs, retryDelayMsMax)
         return before + 1 < max && decision.retryDelayMs >= 0 && decision.retryDelayMs <= longest

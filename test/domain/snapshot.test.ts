@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { createActor } from 'xstate'
 import {
   checkSnapshot,
+  downgradeSnapshot,
   outcomeOf,
   queryMachine,
   queryMachineVersion,
@@ -205,4 +206,13 @@ test('any damage to a good snapshot: refused, or still livable', t => {
     { numRuns: 3_000 },
   )
   t.true(counts.refused > 500 && counts.livable > 100, JSON.stringify(counts))
+})
+
+test('downgrades go step by step, and a missing step is named', t => {
+  const third = { machineVersion: 3, value: 'ABC', context: {} } as unknown as StoredSnapshot
+  const shorter = (snapshot: StoredSnapshot) => ({ ...snapshot, value: String(snapshot.value).slice(0, -1) })
+  t.deepEqual(downgradeSnapshot(third, 1, { 2: shorter, 3: shorter }), { ...third, machineVersion: 1, value: 'A' })
+  t.is(downgradeSnapshot(third, 3, {}), third)
+  t.is(downgradeSnapshot(third, 7, {}), third)
+  t.throws(() => downgradeSnapshot(third, 1, { 3: shorter }), { message: 'nothing downgrades a snapshot of version 2' })
 })

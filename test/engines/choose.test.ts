@@ -16,7 +16,9 @@ test('engines are chosen by name or group, the first is the default, and a faile
     },
     { clock: systemClock, random: systemRandom, logger: silent },
   )
-  const name = (asked: string | null, except?: string | null) => engines.choose(asked, except)?.name
+  const name = (asked: string | null) => engines.choose(asked)?.name
+  const names = (asked: string | null, except: string | null = null) =>
+    engines.candidates(asked, except).map(driver => driver.name)
   t.deepEqual(
     engines.drivers.map(driver => driver.name),
     ['first', 'second', 'third'],
@@ -24,11 +26,14 @@ test('engines are chosen by name or group, the first is the default, and a faile
   t.is(name(null), 'first')
   t.is(name('third'), 'third')
   t.is(name('pool'), 'second')
-  t.is(name('pool', 'second'), 'third')
-  t.is(name('second', 'second'), 'third')
-  t.is(name('first', 'first'), 'first')
   t.is(name('nobody'), undefined)
-  t.is(name('', null), undefined)
+  t.deepEqual(names('pool'), ['second', 'third'])
+  t.deepEqual(names('pool', 'second'), ['third'])
+  t.deepEqual(names('second'), ['second'])
+  t.deepEqual(names('second', 'second'), ['third'])
+  t.deepEqual(names('first', 'first'), ['first'])
+  t.deepEqual(names('nobody'), [])
+  t.is(name(''), undefined)
 })
 
 test('of a group, the healthy one is chosen', async t => {
@@ -44,6 +49,7 @@ test('of a group, the healthy one is chosen', async t => {
   t.teardown(() => engines.stop())
   await engines.start()
   t.is(engines.choose('pool')?.name, 'one')
+  t.is(engines.candidates('pool', null).length, 2)
   await engines.choose('one')?.stop()
   t.is(engines.choose('pool')?.name, 'two')
 })

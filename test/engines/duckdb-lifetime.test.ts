@@ -16,7 +16,7 @@ const asynchronous = new URL('../../src/async/index.ts', import.meta.url).href
 const node = `
 import { openEngines } from '${engines}'
 import { systemClock, systemRandom } from '${asynchronous}'
-const say = fields => { if (fields.pid) console.log(JSON.stringify(fields)) }
+const say = fields => { if (fields.enginePid) console.log(JSON.stringify(fields)) }
 const engines = openEngines(
   { engines: { duckdb: { driver: 'duckdb', tables: {}, slots: { light: 2, heavy: 1 } } } },
   { clock: systemClock, random: systemRandom, logger: { info: say, warn() {}, error() {} } },
@@ -42,7 +42,7 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const)
     const pids = started.out
       .trim()
       .split('\n')
-      .map(line => JSON.parse(line).pid)
+      .map(line => JSON.parse(line).enginePid)
       .filter(pid => typeof pid === 'number')
     t.is(pids.length, 2)
     const folders = pids.map(pid => readlinkSync(`/proc/${pid}/cwd`))

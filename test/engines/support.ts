@@ -50,13 +50,13 @@ export async function openDuckDb(
     driver,
     log,
     folder,
-    pid: () => Number(log.findLast(({ message }) => message === 'engine process serves')?.fields.pid),
+    pid: () => Number(log.findLast(({ message }) => message === 'engine process serves')?.fields.enginePid),
   }
 }
 
 /** The process that serves the isolated statement of this handle. */
 export function isolatedPid(log: readonly LogEntry[], handle: string): number {
-  return Number(log.findLast(({ fields }) => fields.handle === handle)?.fields.pid)
+  return Number(log.findLast(({ fields }) => fields.handle === handle)?.fields.enginePid)
 }
 
 export async function memoryBytesOf(pid: number): Promise<number> {

@@ -107,16 +107,26 @@ export class Network {
   }
 
   async #build(): Promise<void> {
-    await this.#run('link', 'set', this.#bridge, 'up')
+    await this.#raise(this.#bridge)
     for (const name of this.#names) {
       const [space, card] = [this.#namespace(name), this.#card(name)]
       await this.#run('netns', 'add', space)
       await this.#run('link', 'add', card, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space)
-      await this.#run('link', 'set', card, 'master', this.#bridge, 'up')
+      await this.#run('link', 'set', card, 'master', this.#bridge)
+      await this.#raise(card)
       await this.#run('-n', space, 'link', 'set', 'lo', 'up')
       await this.#run('-n', space, 'addr', 'add', `${this.addressOf(name)}/24`, 'dev', 'eth0')
       await this.#run('-n', space, 'link', 'set', 'eth0', 'up')
     }
+  }
+
+  /**
+   * Without an address of IPv6's own making: with each that comes and goes on the host, every browser on the machine gives up its
+   * connections (ERR_NETWORK_CHANGED).
+   */
+  async #raise(card: string): Promise<void> {
+    await this.#run('link', 'set', card, 'addrgenmode', 'none')
+    await this.#run('link', 'set', card, 'up')
   }
 
   async #remove(): Promise<void> {

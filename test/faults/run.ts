@@ -4,8 +4,6 @@
  *
  *     scene ─▶ clients at work ─▶ faults, one after the other ─▶ healed ─▶ clients end ─▶ quiet ─▶ database read ─▶ judged
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,12 +13,12 @@ import { eventually } from '../support/conditions.ts'
 import { brokenInvariants } from '../support/invariants.ts'
 import { checkHistory, type Report } from './checker/index.ts'
 import { Recorder } from './clients/recorder.ts'
-import type { ClientSettings } from './clients/settings.ts'
 import type { KindName } from './draw.ts'
 import { engineSamples } from './engine-samples.ts'
 import { finalRows } from './final-rows.ts'
 import { monotonicMs, readHistory } from './history.ts'
 import { faultRecords, type Inflicted, torment } from './nemesis.ts'
+import { startClients } from './running-clients.ts'
 import { limits, Scene, type UnexpectedEnd } from './scene.ts'
 import { Stage } from './stage.ts'
 
@@ -59,7 +57,6 @@ export interface RunOutcome {
   readonly artefacts: string | null
 }
 
-const entry = new URL('clients/main.ts', import.meta.url).pathname
 const users = ['ada', 'bob', 'cyd', 'dan']
 const leaseMs = 2_000
 /** Longer than a frame may be under way, and than the bound until which an engine may end what nobody waits for. */
@@ -106,7 +103,7 @@ async function play(options: RunOptions, scene: Scene, stage: Stage, folder: str
     limits,
     slots: { duckdb: { light: limits.lightSlots, heavy: limits.heavySlots } },
   })
-  const clients = startClients(options, scene, stage, folder)
+  const clients = startClients({ ...options, users, folder }, scene, stage)
   files.push(...clients.files)
   await eventually(
     () => scene.ask('SELECT COUNT(*) AS n FROM finished_query'),
@@ -188,48 +185,4 @@ async function clocks(scene: Scene): Promise<{ monotonicMs: number; databaseMs: 
     if (after - before < best.widthMs) best = { widthMs: after - before, monotonicMs: (before + after) / 2, databaseMs }
   }
   return { monotonicMs: best.monotonicMs, databaseMs: best.databaseMs }
-}
-
-function startClients({ seed, processes, workers }: RunOptions, scene: Scene, stage: Stage, folder: string) {
-  let failure: string | null = null
-  let ending = false
-  const files: string[] = []
-  const children = Array.from({ length: processes }, (_, index) => {
-    const name = `c${index + 1}`
-    const file = join(folder, `${name}.jsonl`)
-    files.push(file)
-    const nodes = scene.names.map(node => ({ name: node, url: scene.node(node).url }))
-    const settings: ClientSettings = {
-      name,
-      seed,
-      file,
-      nodes,
-      users,
-      workers: Math.ceil(workers / processes),
-      pauseMs: 250,
-    }
-    const child = fork(entry, [JSON.stringify(settings)], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
-    let words = ''
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      words = (words + text).slice(-4000)
-    })
-    const exited = once(child, 'exit').then(([code, signal]) => {
-      if (!ending || code !== 0) failure ??= `the clients ${name} ended with ${code ?? signal}: ${words}`
-    })
-    stage.teardown(() => child.kill('SIGKILL'))
-    return { child, exited }
-  })
-  return {
-    files,
-    failed: () => failure,
-    /** Resolves when all that they had begun has ended; gives what was wrong. */
-    async end(): Promise<string | null> {
-      ending = true
-      for (const { child } of children) if (child.connected) child.send('stop')
-      const all = Promise.all(children.map(({ exited }) => exited))
-      const late = setTimeout(180_000, 'late', { ref: false })
-      if ((await Promise.race([all, late])) === 'late') failure ??= 'the clients do not come to an end'
-      return failure
-    },
-  }
 }

@@ -96,7 +96,7 @@ export class Scene {
   }
 
   /** Resolves when all nodes serve and see each other. */
-  static async start(t: Teardown, nodes = 3): Promise<Scene> {
+  static async start(t: Teardown, nodes = 3, more: Readonly<Record<string, string>> = {}): Promise<Scene> {
     const names = Array.from({ length: nodes }, (_, index) => `n${index + 1}`)
     const database = await MySqlServer.start(durable)
     t.teardown(() => database.destroy())
@@ -104,7 +104,7 @@ export class Scene {
     const storeUrl = new URL(database.url)
     storeUrl.pathname = new URL(ordinary).pathname
     const network = await Network.create(t, names)
-    const cluster = new TestCluster(ordinary, environment)
+    const cluster = new TestCluster(ordinary, { ...environment, ...more })
     t.teardown(() => cluster.stop())
     const places = []
     for (const name of names) {

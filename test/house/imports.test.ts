@@ -10,15 +10,29 @@ import { filesBelow, importsOf, read, target } from './sources.ts'
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   async: [],
   domain: ['async'],
-  config: ['async'],
+  tls: ['async'],
+  config: ['tls', 'async'],
   observability: ['async'],
-  store: ['domain', 'config', 'observability', 'async'],
-  engines: ['domain', 'config', 'observability', 'async'],
+  store: ['domain', 'config', 'observability', 'tls', 'async'],
+  engines: ['domain', 'config', 'observability', 'tls', 'async'],
   results: ['store', 'engines', 'domain', 'config', 'observability', 'async'],
   actors: ['store', 'engines', 'results', 'domain', 'config', 'observability', 'async'],
   gateway: ['actors', 'store', 'engines', 'results', 'domain', 'config', 'observability', 'async'],
-  cluster: ['gateway', 'actors', 'store', 'engines', 'results', 'domain', 'config', 'observability', 'async'],
-  api: ['gateway', 'actors', 'store', 'engines', 'results', 'domain', 'config', 'observability', 'async'],
+  cluster: ['gateway', 'actors', 'store', 'engines', 'results', 'domain', 'config', 'observability', 'tls', 'async'],
+  auth: ['store', 'domain', 'config', 'async'],
+  api: [
+    'auth',
+    'gateway',
+    'actors',
+    'store',
+    'engines',
+    'results',
+    'domain',
+    'config',
+    'observability',
+    'tls',
+    'async',
+  ],
   // Types alone: see below.
   client: ['api'],
   console: ['client', 'api'],
@@ -37,9 +51,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'observability',
     'async',
   ],
-  node: ['assembly', 'api', 'cluster', 'store', 'engines', 'domain', 'config', 'observability', 'async'],
-  cli: ['node', 'client', 'api', 'store', 'engines', 'domain', 'config', 'observability', 'async'],
+  node: ['assembly', 'auth', 'api', 'cluster', 'store', 'engines', 'domain', 'config', 'observability', 'tls', 'async'],
+  cli: ['node', 'auth', 'client', 'api', 'store', 'engines', 'domain', 'config', 'observability', 'tls', 'async'],
   main: ['cli'],
+  healthcheck: [],
   bin: ['main'],
 }
 
@@ -53,29 +68,38 @@ const wireTypes = 'src/api/v1/wire.ts'
 
 const owners: Readonly<Record<string, readonly string[]>> = {
   '@mikro-orm/': ['store'],
-  mysql2: ['store'],
+  mysql2: ['store', 'engines'],
   kysely: ['store'],
   'node:sqlite': ['store'],
   fastify: ['api'],
   '@fastify/': ['api'],
   ws: ['cluster', 'api'],
   '@duckdb/': ['engines'],
+  pg: ['engines'],
+  undici: ['engines'],
   xstate: ['domain', 'actors'],
   'apache-arrow': ['results'],
+  jose: ['auth'],
   'prom-client': ['observability'],
   yaml: ['config'],
   commander: ['cli'],
+  preact: ['console'],
+  '@codemirror/': ['console'],
+  '@lezer/': ['console'],
+  elkjs: ['console'],
+  uplot: ['console'],
+  vite: ['console'],
 }
 
 /** Runs in browsers: nothing of Node, and no package. */
 const browserParts = new Set(['client'])
 
-const sources = filesBelow('src', ['.ts', '.js'])
+const sources = filesBelow('src', ['.ts', '.tsx', '.js'])
 
 /** `src/store/mysql.ts` → `store`; `src/node.ts` → `node`. */
 function partOf(path: string): string {
   const [, first = ''] = path.split('/')
-  return first.replace(/\.[jt]s$/, '')
+  return first.replace(/\.[jt]sx?$/, '')
 }
 
 function* imports() {
@@ -113,7 +137,7 @@ test('no import goes past another folder’s index.ts', t => {
 })
 
 test('relative imports name a file with its ending', t => {
-  const known = new Set(sources)
+  const known = new Set([...sources, ...filesBelow('src', ['.css'])])
   const broken = []
   for (const { path, specifier, at } of imports()) {
     if (specifier.startsWith('.') && !known.has(target(path, specifier))) broken.push(`${at}: ${specifier}`)
@@ -141,7 +165,7 @@ test('what runs in browsers imports nothing of Node and no package', t => {
 })
 
 test('the client, the console and the command line take types alone from the API, so that none of them loads a server', t => {
-  const broken = filesBelow('src', ['.ts']).filter(path => {
+  const broken = sources.filter(path => {
     const values = /^(?:import|export)\s+(?!type\b)[^;']*?from '[./]*\/api\//ms
     return ['client', 'console', 'cli'].includes(partOf(path)) && values.test(read(path))
   })
@@ -170,23 +194,32 @@ test('Node’s own modules are imported under node:', t => {
 })
 
 test('every package that src imports is a dependency, and every dependency is used', t => {
-  const { dependencies } = JSON.parse(read('package.json')) as { dependencies: Record<string, string> }
+  const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, Record<string, string>>
   const nameOf = (specifier: string) =>
     specifier
       .split('/')
       .slice(0, specifier.startsWith('@') ? 2 : 1)
       .join('/')
-  const used = new Set(
-    [...imports()].filter(found => !/^(\.|node:)/.test(found.specifier)).map(found => nameOf(found.specifier)),
-  )
+  const usedBy = (chosen: (part: string) => boolean) =>
+    new Set(
+      [...imports()]
+        .filter(found => chosen(found.part) && !/^(\.|node:)/.test(found.specifier))
+        .map(found => nameOf(found.specifier)),
+    )
+  const used = usedBy(part => part !== 'console')
   t.deepEqual(
-    [...used].filter(name => !(name in dependencies)),
+    [...used].filter(name => !(name in (dependencies ?? {}))),
     [],
   )
   // Read by path, not imported: the sample data that the default configuration names.
   used.add('vega-datasets')
   t.deepEqual(
-    Object.keys(dependencies).filter(name => !used.has(name)),
+    Object.keys(dependencies ?? {}).filter(name => !used.has(name)),
+    [],
+  )
+  // The console is packed as it was built: what it is made of is needed by nobody who installs the package.
+  t.deepEqual(
+    [...usedBy(part => part === 'console')].filter(name => !(name in (devDependencies ?? {}))),
     [],
   )
 })

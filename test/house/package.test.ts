@@ -41,12 +41,14 @@ async function packed(t: ExecutionContext): Promise<string> {
   const copy = await temporaryFolder(t, 'pack')
   const entries = [
     'package.json',
+    'package-lock.json',
     'tsconfig.json',
     'tsconfig.build.json',
     'src',
     'config',
     'docs',
     'LICENSE',
+    'NOTICE',
     'README.md',
     'CHANGELOG.md',
   ]
@@ -68,7 +70,15 @@ async function packed(t: ExecutionContext): Promise<string> {
     paths.filter(path => /^(test|docker|\.ci)\//.test(path)),
     [],
   )
-  for (const path of ['LICENSE', 'src/bin.js', 'dist/main.js', 'dist/client/index.d.ts'])
+  for (const path of [
+    'LICENSE',
+    'NOTICE',
+    'src/bin.js',
+    'dist/main.js',
+    'dist/client/index.d.ts',
+    'dist/console/index.html',
+    'dist/sbom.cdx.json',
+  ])
     t.true(paths.includes(path), path)
   return join(copy, report?.filename as string)
 }
@@ -107,6 +117,10 @@ test('packed, installed in an empty folder, and used', async t => {
       await new Promise(resolve => setTimeout(resolve, 50))
   }
   await Promise.race([ready(), ended])
+  const page = await fetch(`${server}/`)
+  t.is(page.status, 200)
+  const [script = ''] = /\/assets\/[\w.-]+\.js/.exec(await page.text()) ?? []
+  t.is((await fetch(`${server}${script}`)).status, 200, 'the console is in the package')
   const query = [
     'query',
     'select count(*) as n from flights',

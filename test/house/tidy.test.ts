@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import test from 'ava'
 import { filesBelow, read, root, withoutComments } from './sources.ts'
 
-const sources = filesBelow('src', ['.ts', '.js'])
+const sources = filesBelow('src', ['.ts', '.tsx', '.js'])
 const tests = filesBelow('test', ['.ts'])
 const pages = [
   ...filesBelow('docs', ['.md']),
@@ -49,7 +49,7 @@ test('every source file opens with why it exists', t => {
 test('no file or folder is called after nothing', t => {
   const empty = /^(.*-)?(managers?|helpers?|utils?|utilities|common|misc|stuff)(-.*)?$/i
   const bad = [...sources, ...tests].filter(path =>
-    path.split('/').some(part => empty.test(part.replace(/\.(test\.)?[jt]s$/, ''))),
+    path.split('/').some(part => empty.test(part.replace(/\.(test\.)?[jt]sx?$/, ''))),
   )
   t.deepEqual(bad, [])
 })
@@ -90,8 +90,11 @@ test('tests mirror the sources: every folder of tests is a part of src or a leve
     'browser',
     'benchmark',
     'fixtures',
+    'fuzz',
     'support',
     'house',
+    'deployment',
+    'soak',
     'node',
   ]
   const folders = new Set(tests.map(path => path.split('/')[1] as string))

@@ -57,6 +57,16 @@ const leaks: Record<string, (logger: ReturnType<typeof createLogger>) => void> =
   'a lone error': logger => logger.error(new Error(`mysql://lens:${secret}@db/lens`)),
   'the cause of an error': logger =>
     logger.error({ err: new Error('outer', { cause: new Error(`mysql://lens:${secret}@db/lens`) }) }, 'x'),
+  'a token in a query string': logger => logger.info(`GET /lensapi?sessionid=${secret}&a=1`),
+  'a token of a session': logger =>
+    logger.info({ body: `for 0193b7a0-1111-7222-8333-444455556666.${secret} only` }, 'x'),
+  'a token of an identity provider': logger => logger.info(`refused eyJhbGciOiJIUzI1NiJ9.${secret}.${secret}`),
+  'a private key': logger =>
+    logger.info({ text: `-----BEGIN EC PRIVATE KEY-----\n${secret}\n-----END EC PRIVATE KEY-----` }, 'x'),
+  'the secret of a session in XML': logger => logger.info(`<publicId>1</publicId><secretId>${secret}</secretId>`),
+  'JSON in a text': logger => logger.info(`refused {"password": "${secret} with blanks", "user": "ada"}`),
+  'fields of the configuration': logger =>
+    logger.info({ cluster: { secretAccepted: secret }, tokenSecrets: [secret] }, 'x'),
   'a header in the message': logger => logger.info(`Authorization: Bearer ${secret}`),
 }
 for (const [where, log] of Object.entries(leaks)) {
@@ -68,6 +78,29 @@ for (const [where, log] of Object.entries(leaks)) {
     t.true(lines[0]?.includes('[redacted]'), lines[0])
   })
 }
+
+test('statements that drivers hang on their errors are left out', t => {
+  const { logger, last } = recorded()
+  const error = Object.assign(new Error('Duplicate entry'), { code: 'ER_DUP_ENTRY', sql: 'insert 1', parameters: [1] })
+  logger.error({ err: error }, 'x')
+  const { err } = last() as { err: Record<string, unknown> }
+  t.like(err, { message: 'Duplicate entry', code: 'ER_DUP_ENTRY', sql: undefined, parameters: undefined })
+})
+
+test('facts are asked for with every line, and the line knows better', t => {
+  const lines: string[] = []
+  const destination = { write: (line: string) => lines.push(line) }
+  let term = 1
+  const logger = createLogger({ level: 'info', facts: () => ({ term }), destination })
+  logger.info({}, 'x')
+  term = 2
+  logger.child({ part: 'cluster' }).info({}, 'x')
+  logger.info({ term: 1 }, 'led')
+  t.deepEqual(
+    lines.map(line => JSON.parse(line).term),
+    [1, 2, 1],
+  )
+})
 
 test('what is not secret stays, and is not changed in place', t => {
   const { logger, last } = recorded()

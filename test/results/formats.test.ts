@@ -322,3 +322,14 @@ test('an offset begins a body of its own', async t => {
     rows.slice(offset).map(([n]) => n),
   )
 })
+
+test('a decimal that is no number, as other engines have it, is NULL in Arrow', async t => {
+  const query = await ownedQuery(t)
+  const columns = [{ name: 'd', type: 'DECIMAL(10,2)' }]
+  const pages = await encoded([[['1.50'], ['NaN'], [null], ['-0.01']]])
+  const { rowCount } = await written(query, pages)
+  const table = tableFromIPC(await body(query, 'arrow', columns, rowCount))
+  const column = table.getChild('d') as Vector
+  t.deepEqual([column.isValid(0), column.isValid(1), column.isValid(2), column.isValid(3)], [true, false, false, true])
+  t.is(column.nullCount, 2)
+})

@@ -198,6 +198,47 @@ test('a stream that finds fewer rows than the result has fails instead of ending
   }
 })
 
+test('rows behind pages that are gone are not taken for those that were asked for', async t => {
+  const query = await ownedQuery(t)
+  await written(query, await encoded(pagesOf([3, 3, 3])))
+  const { pages } = query.store
+  const withGap: Pick<typeof pages, 'from'> = {
+    from: async (...asked) => (await pages.from(...asked)).filter(({ page }) => page !== 1),
+  }
+  const reader = new ResultReader({ pages: withGap })
+  t.is((await reader.rows(query.handle, 1, 0, 3)).length, 3)
+  t.is((await reader.rows(query.handle, 1, 6, 3)).length, 3)
+  for (const [offset, limit] of [
+    [0, 9],
+    [2, 2],
+    [4, 1],
+  ] as const) {
+    const error = await t.throwsAsync(() => reader.rows(query.handle, 1, offset, limit), { instanceOf: LensError })
+    t.is(error.code, 'RESULT_EXPIRED')
+  }
+  const seen: string[] = []
+  const stream = reader.stream({
+    ...{ handle: query.handle, attempt: 1, columns, rowCount: 9, format: 'ndjson', offset: 0 },
+  })
+  await t.throwsAsync(
+    async () => {
+      for await (const chunk of stream) seen.push(...String(Buffer.from(chunk)).trim().split('\n'))
+    },
+    { instanceOf: LensError },
+  )
+  t.is(seen.length, 3)
+})
+
+test('a stream of rows that are gone fails before its first byte, in every form', async t => {
+  const query = await ownedQuery(t)
+  const reader = new ResultReader({ pages: query.store.pages })
+  for (const format of ['csv', 'ndjson', 'arrow'] as const) {
+    const stream = reader.stream({ handle: query.handle, attempt: 1, columns, rowCount: 9, format, offset: 0 })
+    const error = await t.throwsAsync(() => stream.next(), { instanceOf: LensError })
+    t.is(error.code, 'RESULT_EXPIRED')
+  }
+})
+
 test('a stream that is left early stops reading', async t => {
   const query = await ownedQuery(t)
   await written(query, await encoded(pagesOf(Array.from({ length: 40 }, () => 3))))

@@ -12,7 +12,7 @@ import type {
   ProgressFrame,
   QueryFrame,
 } from '../../src/cluster/index.ts'
-import { Interests, interestKey } from '../../src/cluster/interests.ts'
+import { Interests, OwnInterests } from '../../src/cluster/interests.ts'
 import type { Network } from './network.ts'
 import type { EventStream, SimulatedProcess } from './process.ts'
 
@@ -120,7 +120,7 @@ export class SimulatedBus implements ConnectedBus {
   readonly #links = new Map<string, Link>()
   readonly #inbound = new Map<string, Connection>()
   readonly #theirs = new Interests()
-  readonly #wanted = new Map<string, { readonly interest: Interest; count: number }>()
+  readonly #own: OwnInterests
   readonly #messages = new Set<(message: PeerMessage, from: string) => void>()
   readonly #suspicions = new Set<(incarnation: string, why: Suspicion) => void>()
   readonly #arrivals = new Set<(incarnation: string) => void>()
@@ -131,6 +131,7 @@ export class SimulatedBus implements ConnectedBus {
 
   constructor(options: SimulatedBusOptions) {
     this.options = options
+    this.#own = new OwnInterests(options.clock, (add, remove) => this.broadcast({ type: 'interest', add, remove }))
     options.process.onCrash(() => {
       for (const link of this.#links.values()) if (link.connection) this.breakUp(link.connection, 'dialer')
       for (const connection of [...this.#inbound.values()]) this.breakUp(connection, 'accepter')
@@ -215,26 +216,11 @@ export class SimulatedBus implements ConnectedBus {
   }
 
   want(interest: Interest): void {
-    const key = interestKey(interest)
-    const wanted = this.#wanted.get(key)
-    if (wanted) {
-      wanted.count++
-      return
-    }
-    this.#wanted.set(key, { interest, count: 1 })
-    this.options.clock.soon(() => {
-      if (this.#wanted.has(key)) this.broadcast({ type: 'interest', add: [interest], remove: [] })
-    })
+    this.#own.want(interest)
   }
 
   release(interest: Interest): void {
-    const key = interestKey(interest)
-    const wanted = this.#wanted.get(key)
-    if (!wanted || --wanted.count > 0) return
-    this.#wanted.delete(key)
-    this.options.clock.soon(() => {
-      if (!this.#wanted.has(key)) this.broadcast({ type: 'interest', add: [], remove: [interest] })
-    })
+    this.#own.release(interest)
   }
 
   // ------------------------------------------------------------ for links and peers
@@ -266,8 +252,7 @@ export class SimulatedBus implements ConnectedBus {
   opened(link: Link): void {
     const { connection } = link
     if (!connection) return
-    const interests = [...this.#wanted.values()].map(wanted => wanted.interest)
-    this.#send(connection, { type: 'hello', ...this.options.self(), interests })
+    this.#send(connection, { type: 'hello', ...this.options.self(), interests: this.#own.all() })
     this.#heard()
     for (const listener of this.#openings) listener(link.peer.incarnation)
   }

@@ -78,7 +78,7 @@ export class Client {
           work(gateway, await gateway.authenticate(session.token)),
         )
         if (wasClosed) this.history.sawClosedServed(session, asked)
-        session.usedAtMs = Math.max(session.usedAtMs, sentAtMs)
+        this.history.sawUse(session, sentAtMs)
         return answer
       } catch (error) {
         if (error instanceof LensError && facts.refusals?.includes(error.code)) throw new GivenUp(error.code)

@@ -7,6 +7,7 @@
  * statement that is executed and answered to nobody.
  */
 import type { Heartbeat } from '../../src/cluster/index.ts'
+import type { snapshotDowngrades } from '../../src/domain/index.ts'
 import type { LeaseStore } from '../../src/store/contract.ts'
 import type { Store, StoreLogger } from '../../src/store/index.ts'
 import type { SimulatedProcess } from './process.ts'
@@ -81,6 +82,7 @@ export interface SimulatedStoreOptions {
   readonly connectionsMax?: number
   readonly retryMs?: number
   readonly logger?: StoreLogger
+  readonly downgrades?: typeof snapshotDowngrades
 }
 
 export interface SimulatedHeartbeatOptions {

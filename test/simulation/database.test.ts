@@ -17,9 +17,9 @@ function worldOf(url: string) {
 }
 
 addWay('simulated', {
-  storeOf(url, retryMs) {
+  storeOf(url, retryMs, more) {
     const { scheduler, database } = worldOf(url)
-    return database.storeOf(scheduler.process('node'), { retryMs })
+    return database.storeOf(scheduler.process('node'), { retryMs, ...more })
   },
   leasesOf(url, attemptMs) {
     const { scheduler, database } = worldOf(url)
@@ -41,5 +41,8 @@ storeConformance(test, {
     t.teardown(() => database.close())
     inRealTime(t, scheduler)
     return url
+  },
+  execute: async (url, sql) => {
+    worldOf(url).database.committed(sql)
   },
 })

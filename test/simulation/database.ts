@@ -103,7 +103,13 @@ class ServedDatabase implements SimulatedDatabase {
       connectMs: Math.min(connectMs, silenceMs),
     })
     const { clock, random } = process
-    return openStoreOn(connector, { retryMs: retry, clock, random, logger: options.logger })
+    return openStoreOn(connector, {
+      retryMs: retry,
+      clock,
+      random,
+      logger: options.logger,
+      downgrades: options.downgrades,
+    })
   }
 
   leasesOf(process: SimulatedProcess, attemptMs: number): LeaseStore {

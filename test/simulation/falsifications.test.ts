@@ -5,6 +5,7 @@
 import test from 'ava'
 import { QueryHost } from '../../src/actors/index.ts'
 import { Lanes } from '../../src/actors/lanes.ts'
+import { Cluster } from '../../src/cluster/index.ts'
 import type { QueryFrame } from '../../src/domain/index.ts'
 import { Feed } from '../../src/gateway/feed.ts'
 import { Lookups } from '../../src/gateway/lookups.ts'
@@ -199,6 +200,19 @@ const brokenRules: readonly Broken[] = [
             waiting.granted(this.occupy(engine, lane))
             return () => undefined
           },
+      ),
+  },
+  {
+    invariant: 'I10',
+    rule: 'who is given running queries acknowledges their slots',
+    faults: ['crash', 'bus-loss'],
+    operations: ['burst', 'query'],
+    minutes: 3,
+    // And the hint is always lost: then the new owner does not look for up to a lease.
+    break: () =>
+      all(
+        rewriting(sql => (sql.includes('excluded.`acknowledged`') ? null : sql)),
+        replacing(Cluster.prototype, 'tellToLook', () => () => undefined),
       ),
   },
   {

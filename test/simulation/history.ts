@@ -135,6 +135,13 @@ export class History {
     if (count !== owed) this.violated('I6', `${record.handle}: ${count} rows of ${owed}`)
   }
 
+  /** A request of the session was served that was sent then. */
+  sawUse(session: SessionRecord, sentAtMs: number): void {
+    // It had run out, and was served all the same, since its last use is written only so often: whether this one could be written, nobody knows.
+    if (sentAtMs - session.usedAtMs > this.#idleMs) session.closeAsked = true
+    session.usedAtMs = Math.max(session.usedAtMs, sentAtMs)
+  }
+
   /** An answer that is an error. True: to be tried again. */
   sawError(
     error: unknown,

@@ -82,6 +82,8 @@ async function runMany(count: number, first: string): Promise<void> {
               `seed ${seed}: ${report?.violations[0]?.invariant ?? 'broken'} ${(report?.violations[0]?.what ?? error ?? '').slice(0, 300)}`,
             )
           seed = next()
+          // The thread of a world that broke is gone, and would answer to nothing.
+          if (!report) break
         }
         await worker.terminate()
       }

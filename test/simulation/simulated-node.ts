@@ -77,6 +77,7 @@ export class Life {
       clock,
       random,
       logger,
+      logLevel: { state: logLevel, change: () => logLevel },
       store: database.storeOf(process, { retryMs: world.retryMs, connectionsMax: 8 }),
       engines: enginesOf([driverOf(this.local, true), driverOf(world.remote, false)]),
       cluster: {
@@ -97,6 +98,9 @@ export class Life {
     return this.assembly.gateway
   }
 }
+
+/** Nothing of a simulation hangs on what it logs. */
+const logLevel = { level: 'silent', configured: 'silent', revertsAt: null } as const
 
 /** How long a departing node waits for the answers that are under way. */
 const lastAnswersMs = 10_000

@@ -56,7 +56,7 @@ export function drawEndless(random: SeededRandom): SubmitRequest {
 
 async function toTheEnd(client: Client, random: SeededRandom, record: QueryRecord): Promise<void> {
   const how = random.fraction()
-  const following =
+  const following: Promise<unknown> =
     how < 0.35
       ? client.pollUntilEnd(random.fork('poll'), record)
       : how < 0.75
@@ -66,6 +66,8 @@ async function toTheEnd(client: Client, random: SeededRandom, record: QueryRecor
             client.pollUntilEnd(random.fork('poll'), record),
             random.chance(0.5) ? client.follow(random.fork('again'), record) : undefined,
           ])
+  // It may give up before the cancel below has its answer.
+  following.catch(() => undefined)
   if (random.chance(0.18)) {
     const cancelling = random.fork('cancel')
     await client.sleep(cancelling.between(0, 3_000))

@@ -356,7 +356,7 @@ test('a server that stops, freezes or may not be written is unavailable, and the
   const session = await opened(store)
   const beat = () =>
     leases.renew({ incarnation: member.incarnation, leaseMs: 600_000, running: 0, queued: 0, term: null })
-  t.true((await beat()).member)
+  await eventually(async () => (await beat()).member)
   const unavailable = async (work: () => Promise<unknown>) => {
     const error = await t.throwsAsync(work, { instanceOf: LensError })
     t.is((error as LensError).code, 'STORE_UNAVAILABLE')

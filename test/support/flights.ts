@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from 'node:url'
 import { DuckDBInstance } from '@duckdb/node-api'
+import { sleepingFor } from './sleeping.ts'
 
 const file = fileURLToPath(new URL('../../node_modules/vega-datasets/data/flights-3m.parquet', import.meta.url))
 
@@ -12,7 +13,7 @@ export type Rows = readonly (readonly unknown[])[]
 
 const known = new Map<string, Promise<Rows>>()
 
-/** The rows of `sql`, run directly; each statement runs once per process. */
+/** The rows of `sql`, run directly and without its sleep; each statement runs once per process. */
 export function directRows(sql: string): Promise<Rows> {
   let rows = known.get(sql)
   if (!rows) {
@@ -27,7 +28,7 @@ async function run(sql: string): Promise<Rows> {
   const connection = await instance.connect()
   try {
     await connection.run(`create view flights as select * from read_parquet('${file}')`)
-    return (await connection.runAndReadAll(sql)).getRowsJson() as Rows
+    return (await connection.runAndReadAll(sql.replace(/sleep_ms\(\d+\)/, 'sleep_ms(0)'))).getRowsJson() as Rows
   } finally {
     connection.closeSync()
     instance.closeSync()
@@ -43,7 +44,19 @@ export const shortStatements: readonly string[] = [
   'select 1::int one',
 ]
 
-/** Runs for some seconds on one core; `factor` 100 ≈ 300 million comparisons. */
+/**
+ * Heavy by its plan's estimate, and runs for `factor` × 20 ms: nearly all of it asleep, so that the tests of a small machine do not
+ * take the processor from the nodes that they test. Its rows depend on the factor.
+ */
 export function longStatement(factor: number): string {
+  return (
+    'select count(*) n, sum(a.distance)::bigint d ' +
+    `from (${sleepingFor(factor * 20)}) s, (select distance from flights union all select distance + 1 from flights) a ` +
+    `where s.slept and a.distance > ${factor % 1000} + 100`
+  )
+}
+
+/** As long as that on one core, which it takes whole: where it is seen by the processor time whether a statement still runs. */
+export function burningStatement(factor: number): string {
   return `select count(*) n, sum(a.distance)::bigint d from flights a, range(${factor}) b where a.distance > b.range + 100`
 }

@@ -5,12 +5,9 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import type { Teardown } from './folders.ts'
+import { type Answer, AnswerReader } from './mysql-answers.ts'
 
-export type Answer =
-  | { readonly kind: 'ok'; readonly affectedRows: number }
-  | { readonly kind: 'error'; readonly code: number }
-  | { readonly kind: 'rows' }
-
+/** One statement. Several may be sent together: then each is a request of its own here. */
 export interface Request {
   readonly sql: string
   /** The statements of the open transaction before this one; empty outside a transaction. */
@@ -32,7 +29,7 @@ export function statementLike(pattern: RegExp): Matches {
   return ({ sql }) => pattern.test(sql)
 }
 
-/** Requests that wait in the proxy; what comes after them on their connections waits too. */
+/** Requests that wait in the proxy; what is sent with them or comes after them on their connections waits too. */
 export interface Hold {
   /** Resolves with the first one. */
   readonly first: Promise<Request>
@@ -60,6 +57,8 @@ interface Delaying {
 interface Holding {
   readonly matches: Matches
   readonly once: boolean
+  /** What comes before it in the same packet is passed on. */
+  readonly inside: boolean
   taken: Connection | null
   readonly arrived: (request: Request) => void
   readonly ended: () => void
@@ -82,9 +81,11 @@ class Connection {
   readonly client: Socket
   readonly server: Socket
   heldBy: Holding | null = null
-  current: Request | null = null
-  losing: Losing | null = null
-  delaying: Delaying | null = null
+  /** What was asked last, and what of the answer has come. */
+  current: readonly Request[] = []
+  reader = new AnswerReader()
+  losing: { readonly done: (request: Request) => void; readonly request: Request } | null = null
+  delaying: { readonly by: Delaying; readonly request: Request } | null = null
   transaction: string[] | null = null
   unparsed: Buffer = Buffer.alloc(0)
 
@@ -140,6 +141,15 @@ export class MySqlProxy {
     return this.#hold(matches, false)
   }
 
+  /**
+   * Like `holdNext`, but lets through what is sent together with the request and comes before it. For a node that does not live
+   * to see the answer: it gets none, and what is held is never passed on.
+   */
+  stopBefore(matches: Matches): Promise<Request> {
+    const { first } = this.#hold(matches, true, true)
+    return first
+  }
+
   /** Lets the next request that matches through, then cuts its connection when the server has answered. Resolves then. */
   loseAnswerTo(matches: Matches): Promise<Request> {
     return new Promise(done => {
@@ -175,10 +185,10 @@ export class MySqlProxy {
     return arrived
   }
 
-  #hold(matches: Matches, once: boolean): Hold {
+  #hold(matches: Matches, once: boolean, inside = false): Hold {
     const arrived = this.#arrival()
     const ended = Promise.withResolvers<void>()
-    const holding: Holding = { matches, once, taken: null, arrived: arrived.resolve, ended: ended.resolve }
+    const holding: Holding = { matches, once, inside, taken: null, arrived: arrived.resolve, ended: ended.resolve }
     this.#holdings.add(holding)
     return {
       first: arrived.promise,
@@ -229,54 +239,99 @@ export class MySqlProxy {
 
   /** False: it is held. */
   #look(connection: Connection, packet: Buffer): boolean {
-    const sql = packet.toString('utf8', 5).replace(noAttributes, '')
-    const request: Request = { sql: sql.slice(0, keptLength), transaction: connection.transaction ?? [], answer: null }
-    const holding = [...this.#holdings].find(({ matches }) => matches(request))
-    if (holding && !(holding.once && holding.taken)) {
+    const text = packet.toString('utf8', textAt(packet))
+    const requests = requestsOf(text.split(between), connection.transaction)
+    for (const holding of this.#holdings) {
+      const index = requests.findIndex(holding.matches)
+      if (index < 0 || (holding.once && holding.taken)) continue
       connection.heldBy = holding
-      if (!holding.taken) {
-        holding.taken = connection
-        holding.arrived(request)
-      }
+      if (holding.inside && index > 0) this.#passBeginning(connection, packet, index, holding.arrived)
+      else if (!holding.taken) holding.arrived(requests[index] as Request)
+      holding.taken ??= connection
       return false
     }
-    const losing = [...this.#losing].find(({ matches }) => matches(request))
-    if (losing) {
+    for (const losing of this.#losing) {
+      const request = requests.find(losing.matches)
+      if (!request) continue
       this.#losing.delete(losing)
-      connection.losing = losing
+      connection.losing = { done: losing.done, request }
+      break
     }
-    const delaying = [...this.#delaying].find(({ matches, connection }) => !connection && matches(request))
-    if (delaying) {
-      delaying.connection = connection
-      connection.delaying = delaying
+    for (const by of this.#delaying) {
+      const request = by.connection ? undefined : requests.find(by.matches)
+      if (!request) continue
+      by.connection = connection
+      connection.delaying = { by, request }
+      break
     }
-    this.requests.push(request)
-    connection.current = request
-    if (/^(start transaction|begin)/i.test(sql)) connection.transaction = []
-    else if (/^(commit|rollback)/i.test(sql)) connection.transaction = null
-    else connection.transaction?.push(request.sql)
+    this.#asked(connection, requests)
     return true
   }
 
+  #asked(connection: Connection, requests: readonly Request[]): void {
+    this.requests.push(...requests)
+    connection.current = requests
+    connection.reader = new AnswerReader()
+    for (const { sql, transaction } of requests)
+      if (/^(start transaction|begin)/i.test(sql)) connection.transaction = []
+      else if (/^(commit|rollback)/i.test(sql)) connection.transaction = null
+      else if (connection.transaction) connection.transaction = [...transaction, sql]
+  }
+
+  /** The first `count` statements of a packet, whose answer nobody gets; `arrived` is told when they are done. */
+  #passBeginning(connection: Connection, packet: Buffer, count: number, arrived: (next: Request) => void): void {
+    const at = textAt(packet)
+    const statements = packet.toString('utf8', at).split(between)
+    const requests = requestsOf(statements, connection.transaction)
+    const beginning = Buffer.concat([packet.subarray(0, at), Buffer.from(statements.slice(0, count).join(between))])
+    beginning.writeUIntLE(beginning.length - 4, 0, 3)
+    this.#asked(connection, requests.slice(0, count))
+    connection.delaying = {
+      by: {
+        matches: () => false,
+        connection,
+        answers: [],
+        answered: () => arrived(requests[count] as Request),
+      },
+      request: requests[count - 1] as Request,
+    }
+    connection.server.write(beginning)
+  }
+
   #answer(connection: Connection, data: Buffer): void {
-    const request = connection.current
-    if (request && !request.answer && data.length >= 7) request.answer = answerOf(data)
-    const losing = connection.losing
-    if (losing && request) {
+    const { current, reader, losing, delaying } = connection
+    reader.read(data)
+    for (const [index, answer] of reader.answers.entries()) {
+      const request = current[index]
+      if (request) request.answer ??= answer
+    }
+    if (losing) {
+      if (!reader.complete) return
       connection.losing = null
       connection.end()
-      losing.done(request)
-    } else if (connection.delaying && request) {
-      connection.delaying.answers.push(data)
-      connection.delaying.answered(request)
+      losing.done(losing.request)
+    } else if (delaying) {
+      delaying.by.answers.push(data)
+      if (reader.complete) delaying.by.answered(delaying.request)
     } else connection.client.write(data)
   }
 }
 
-/** Of the first packet of an answer. */
-function answerOf(data: Buffer): Answer {
-  const [kind, first] = [data[4], data[5] as number]
-  if (kind === 0xff) return { kind: 'error', code: data.readUInt16LE(5) }
-  if (kind !== 0) return { kind: 'rows' }
-  return { kind: 'ok', affectedRows: first < 0xfb ? first : data.readUInt16LE(6) }
+/** Where the text of a query begins in its packet. */
+function textAt(packet: Buffer): number {
+  return packet.toString('latin1', 5, 5 + noAttributes.length) === noAttributes ? 5 + noAttributes.length : 5
+}
+
+/** What the store puts between statements that it sends together. */
+const between = ';\n'
+
+function requestsOf(statements: readonly string[], open: readonly string[] | null): Request[] {
+  let transaction = open
+  return statements.map(statement => {
+    const sql = statement.slice(0, keptLength)
+    const request: Request = { sql, transaction: transaction ?? [], answer: null }
+    if (/^(start transaction|begin)/i.test(sql)) transaction = []
+    else transaction &&= [...transaction, sql]
+    return request
+  })
 }

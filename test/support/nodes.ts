@@ -13,7 +13,8 @@ import { freePort } from './ports.ts'
 
 export { freePort }
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
+/** The program as it is in this repository. */
+export const presentEntry = new URL('../../src/main.ts', import.meta.url).pathname
 
 export interface LogLine {
   readonly [key: string]: unknown
@@ -49,13 +50,15 @@ export class NodeProcess {
   readonly name: string
   readonly host: string
   readonly port: number
+  readonly #scheme: 'http' | 'https'
   readonly log: LogLine[] = []
   readonly #child: ChildProcess
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
   exit: { code: number | null; signal: NodeJS.Signals | null } | null = null
 
-  constructor(name: string, port: number, child: ChildProcess, host = '127.0.0.1') {
+  constructor(name: string, port: number, child: ChildProcess, host = '127.0.0.1', secure = false) {
     this.name = name
+    this.#scheme = secure ? 'https' : 'http'
     this.host = host
     this.port = port
     this.#child = child
@@ -76,7 +79,7 @@ export class NodeProcess {
   }
 
   get url(): string {
-    return `http://${this.host}:${this.port}`
+    return `${this.#scheme}://${this.host}:${this.port}`
   }
   get pid(): number {
     return this.#child.pid as number
@@ -191,6 +194,8 @@ export class NodeProcess {
 
 export class TestCluster {
   readonly nodes: NodeProcess[] = []
+  /** What nodes are started from, from now on: the present program, unless it is the entry of another build. */
+  entry = presentEntry
   readonly #storeUrl: string
   readonly #env: Readonly<Record<string, string>>
   readonly #folder = mkdtempSync(path.join(tmpdir(), 'lens-test-'))
@@ -210,7 +215,7 @@ export class TestCluster {
   /** Starts a node; `ready` is the caller's to await. */
   async start({ name, host, port, env, within = [] }: NodeOptions): Promise<NodeProcess> {
     const chosen = port ?? (await freePort())
-    const whole = [...within, process.execPath, main, 'serve', '--stop-with-parent']
+    const whole = [...within, process.execPath, this.entry, 'serve', '--stop-with-parent']
     const [program = process.execPath, ...args] = whole
     // The channel ends with this process: no node outlives a test run that was killed.
     const child = spawn(program, args, {
@@ -218,6 +223,8 @@ export class TestCluster {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: {
         PATH: process.env.PATH,
+        // Hundreds of nodes start in a run of all tests: what the first compiled serves the others.
+        ...(process.env.NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE } : {}),
         LENS_NODE_ID: name,
         LENS_PORT: String(chosen),
         ...(host ? { LENS_HOST: host } : {}),
@@ -225,12 +232,15 @@ export class TestCluster {
         LENS_CLUSTER_SECRET: 'a secret for tests only',
         LENS_DATA_DIR: path.join(this.#folder, name),
         LENS_LOG_LEVEL: process.env.LENS_TEST_LOG_LEVEL ?? 'info',
+        // While a statement sleeps on a thread of DuckDB's pool, the thread that began it spins: with one thread nobody does.
+        LENS_ENGINES_DUCKDB_THREADS: '1',
         ...this.#env,
         ...env,
       },
     })
     child.channel?.unref()
-    const node = new NodeProcess(name, chosen, child, host)
+    const secure = (env ?? this.#env).LENS_TLS_CERTIFICATE_FILE !== undefined
+    const node = new NodeProcess(name, chosen, child, host, secure)
     this.nodes.push(node)
     return node
   }

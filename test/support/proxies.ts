@@ -33,7 +33,13 @@ const commands: Record<ProxyKind, (file: string, folder: string) => { run: strin
 }
 
 /** Writes the configuration for three nodes (`host:port` each) and a port into a folder of its own. */
-export async function proxyConfiguration(t: Teardown, kind: ProxyKind, nodes: readonly string[], port: number) {
+export async function proxyConfiguration(
+  t: Teardown,
+  kind: ProxyKind,
+  nodes: readonly string[],
+  port: number,
+  changed: (text: string) => string = text => text,
+) {
   const command = await requiredProgram([kind], kind)
   const folder = await temporaryFolder(t, kind)
   const source = readFileSync(new URL(`../../docker/${files[kind]}`, import.meta.url), 'utf8')
@@ -44,18 +50,26 @@ export async function proxyConfiguration(t: Teardown, kind: ProxyKind, nodes: re
     .replace(/\b(?:listen 8080;|bind :8080)/, kind === 'nginx' ? `listen 127.0.0.1:${port};` : `bind 127.0.0.1:${port}`)
     .replace(/\bnode([123]):9999\b/g, (_name, number: string) => nodes[Number(number) - 1] as string)
   const file = join(folder, files[kind])
-  writeFileSync(file, text)
+  writeFileSync(file, changed(text))
   const { run, check } = commands[kind](file, folder)
   return { command, run, check, errorLog: join(folder, 'error.log') }
 }
 
-/** Starts a proxy before three nodes (`host:port` each); resolves when it accepts connections. */
-export async function startProxy(t: Teardown, kind: ProxyKind, nodes: readonly string[]): Promise<Proxy> {
+/**
+ * Starts a proxy before three nodes (`host:port` each); resolves when it accepts connections. `secured` is its configuration with
+ * TLS put into it, to which it then listens.
+ */
+export async function startProxy(
+  t: Teardown,
+  kind: ProxyKind,
+  nodes: readonly string[],
+  secured?: (text: string) => string,
+): Promise<Proxy> {
   const port = await freePort()
-  const { command, run, errorLog } = await proxyConfiguration(t, kind, nodes, port)
+  const { command, run, errorLog } = await proxyConfiguration(t, kind, nodes, port, secured)
   // nginx's workers would outlive a killed master.
   const started = startProcess(t, command, run, { detached: true })
-  const url = `http://127.0.0.1:${port}`
+  const url = `${secured ? 'https' : 'http'}://127.0.0.1:${port}`
   const ended = started.exited.then(exit => {
     throw new Error(`${kind} ended (${JSON.stringify(exit)}): ${started.err}`)
   })

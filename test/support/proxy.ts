@@ -6,6 +6,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Teardown } from './folders.ts'
+import { AnswerReader } from './mysql-answers.ts'
 
 /** What comes from the client, or what comes from the server. */
 export type Direction = 'requests' | 'answers'
@@ -15,7 +16,7 @@ const both: readonly Direction[] = ['requests', 'answers']
 export interface Proxy {
   readonly port: number
   /**
-   * The next request that holds `text` is passed on; when its answer arrives, that is thrown away and the connection cut. Resolves
+   * The next request that holds `text` is passed on; when all of its answer has arrived, that is thrown away and the connection cut. Resolves
    * once that has happened.
    */
   loseAnswerTo(text: string): Promise<void>
@@ -41,7 +42,7 @@ export interface ProxyOptions {
 interface Pair {
   readonly client: Socket
   readonly server: Socket
-  lose: (() => void) | null
+  lose: { readonly done: () => void; readonly reader: AnswerReader } | null
 }
 
 interface Losing {
@@ -103,7 +104,7 @@ export async function startProxy(t: Teardown, targetPort: number, options: Proxy
           done()
           return
         }
-        pair.lose = done
+        pair.lose = { done, reader: new AnswerReader() }
       }
       toServer(data)
     })
@@ -112,7 +113,9 @@ export async function startProxy(t: Teardown, targetPort: number, options: Proxy
         toClient(data)
         return
       }
-      const done = pair.lose
+      const { done, reader } = pair.lose
+      reader.read(data)
+      if (!reader.complete) return
       end(pair)
       done()
     })

@@ -1,7 +1,7 @@
 /** All nodes die at once; whoever starts first, under the name and at the address of one of them, recovers everything. */
 import test from 'ava'
 import { directRows, longStatement, shortStatements } from '../support/flights.ts'
-import { brokenInvariants } from '../support/invariants.ts'
+import { ask, brokenInvariants } from '../support/invariants.ts'
 import { mysqlDatabases } from '../support/mysql.ts'
 import { eventually, type NodeProcess, TestCluster } from '../support/nodes.ts'
 import { isAlive } from '../support/processes.ts'
@@ -47,6 +47,8 @@ test.serial('three nodes are killed at once, and one that starts again finishes 
   await Promise.all(nodes.map(node => node.exited))
   t.deepEqual(await Promise.all(waiting), ['broken', 'broken'])
   await eventually('no engine outlives its node', () => engines.every(pid => !isAlive(pid)))
+  const killed = await ask(cluster.storeUrl, "SELECT incarnation FROM member WHERE state <> 'dead'")
+  t.is(killed.length, 3)
 
   const again = await startAgain(cluster, n2)
   t.is(again.url, n2.url)
@@ -77,11 +79,15 @@ test.serial('three nodes are killed at once, and one that starts again finishes 
   t.deepEqual(await again.rows(token, before.handle), await directRows(shortStatements[3] as string))
   const all = [before.handle, ...handles, keyed.handle, unkeyed.handle]
   t.deepEqual(await brokenInvariants(cluster.storeUrl, all), [])
-  const dead = await eventually('all three deaths are over', async () => {
+  // Of these: on a machine with too much to do a member may have lost its lease, and have come back, before all were killed.
+  const incarnations = killed.map(({ incarnation }) => incarnation).sort()
+  let unexpected: unknown[] = []
+  const deaths = await eventually('all three deaths are over', async () => {
     const { body } = await again.call('GET', '/api/v1/cluster/failovers', { token })
-    return body.failovers.every(({ doneAt }: any) => doneAt !== null) && body.failovers.length >= 3
-      ? body.failovers
-      : null
+    unexpected = body.failovers.filter((one: any) => !incarnations.includes(one.incarnation))
+    const ofThem = body.failovers.filter((one: any) => incarnations.includes(one.incarnation))
+    return ofThem.length >= 3 && ofThem.every(({ doneAt }: any) => doneAt !== null) ? ofThem : null
   })
-  t.deepEqual(dead.map(({ node }: any) => node).sort(), ['n1', 'n2', 'n3'])
+  if (unexpected.length > 0) t.log('lost their leases before:', unexpected)
+  t.deepEqual(deaths.map(({ incarnation }: any) => incarnation).sort(), incarnations)
 })

@@ -10,6 +10,7 @@ import { type RawAnswer, RawClient, type Statement, urlsOf } from '../support/ht
 import { brokenInvariants } from '../support/invariants.ts'
 import { createOrdinaryDatabase, executeAt, type MySqlServer, privateMySqlServer } from '../support/mysql.ts'
 import { eventually, type NodeProcess, TestCluster } from '../support/nodes.ts'
+import { sleepingFor } from '../support/sleeping.ts'
 import { Workers } from '../support/workers.ts'
 
 /** Some seconds: what runs on while the database is away. */
@@ -199,4 +200,28 @@ test.serial('a database that is away when a node starts is waited for, and the n
   const { handle } = await node.submit(token, { sql: 'select 1::int one' })
   t.is((await node.ended(token, handle)).outcome, 'SUCCESSFUL')
   t.deepEqual(await node.rows(token, handle), [[1]])
+})
+
+test.serial('a node that is told to leave while the database is away leaves all the same', async t => {
+  const server = await privateMySqlServer(t)
+  const cluster = new TestCluster(await createOrdinaryDatabase(t, server.url), {
+    LENS_STORE_RETRY_MS: '300',
+    LENS_DRAIN_GRACE_MS: '0',
+    LENS_LIMITS_RUNNING_PER_USER: '10',
+    LENS_DRAIN_READINESS_MS: '0',
+  })
+  t.teardown(() => cluster.stop())
+  const [node, heir] = (await cluster.startAll(2)) as [NodeProcess, NodeProcess]
+  const { token } = await node.session('ada')
+  const { handle } = await node.submit(token, { sql: sleepingFor(5_000), onRecovery: 'rerun' })
+  await eventually('it runs', async () => (await node.query(token, handle)).status === 'RUNNING')
+  await server.stop()
+  node.signal('SIGTERM')
+  t.deepEqual(await node.exited, { code: 0, signal: null })
+  t.truthy(
+    node.log.find(({ msg }) => msg === 'the database does not answer: what is left here is for others to take over'),
+  )
+  await server.start()
+  t.is((await heir.ended(token, handle)).outcome, 'SUCCESSFUL')
+  t.deepEqual(await brokenInvariants(cluster.storeUrl, [handle]), [])
 })

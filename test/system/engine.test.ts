@@ -47,9 +47,10 @@ test.serial('a query under which its engine process dies three times fails, alon
         if (query.outcome !== null) throw new Error(`it has ended: ${JSON.stringify(query)}`)
         if (query.status !== 'RUNNING' || query.attempt !== attempt) return null
         const line = node.log.findLast(
-          ({ msg, handle, pid }) => handle === culprit.handle && msg?.includes('isolated') && !killed.has(Number(pid)),
+          ({ msg, handle, enginePid }) =>
+            handle === culprit.handle && msg?.includes('isolated') && !killed.has(Number(enginePid)),
         )
-        return line ? Number(line.pid) : null
+        return line ? Number(line.enginePid) : null
       },
       pid => pid !== null,
       { what: `attempt ${attempt} in a process of its own` },

@@ -14,7 +14,8 @@ import { TestCluster } from '../support/nodes.ts'
 const mysql = mysqlDatabases(test)
 
 const orphans = 10_000
-const moreMemoryMaxMiB = 150
+/** Until each has a new owner, and then until all have run: garbage of five thousand queries counts too, as the kernel sees it. */
+const moreMemoryMaxMiB = { taken: 150, ended: 200 }
 
 /** Of the status of a process, in MiB: VmRSS now, VmHWM the highest since the last `forgetPeak`. */
 function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
@@ -63,8 +64,20 @@ test('10,000 orphans are recovered by two nodes in at most 150 MB more each; the
   )
   const before = nodes.map(({ pid }) => memoryOf(pid, 'VmRSS'))
   for (const { pid } of nodes) forgetPeak(pid)
+  const bounded = (by: keyof typeof moreMemoryMaxMiB) =>
+    nodes.forEach(({ name, pid }, index) => {
+      const more = memoryOf(pid, 'VmHWM') - (before[index] as number)
+      t.log(`${by}: ${name} took ${Math.round(more)} MiB more than ${Math.round(before[index] as number)} MiB`)
+      t.true(more <= moreMemoryMaxMiB[by], `${by}: ${name} took ${more} MiB more`)
+    })
   await ask(url, "UPDATE member SET state = 'dead' WHERE incarnation = ?", [ghost.incarnation])
 
+  await eventually(
+    () => ask(url, 'SELECT COUNT(*) AS n FROM current_query WHERE owner_incarnation = ?', [ghost.incarnation]),
+    ([row]) => Number(row?.n) === 0,
+    { what: 'a new owner for each orphan', withinMs: 100_000, periodMs: 50 },
+  )
+  bounded('taken')
   await eventually(
     async () => {
       const [row] = await ask(url, 'SELECT COUNT(*) AS unfinished FROM current_query')
@@ -73,11 +86,7 @@ test('10,000 orphans are recovered by two nodes in at most 150 MB more each; the
     unfinished => unfinished === 0,
     { what: 'the end of all orphans', withinMs: 200_000, periodMs: 200 },
   )
-  nodes.forEach(({ name, pid }, index) => {
-    const more = memoryOf(pid, 'VmHWM') - (before[index] as number)
-    t.log(`${name}: ${Math.round(more)} MiB more than ${Math.round(before[index] as number)} MiB at its highest`)
-    t.true(more <= moreMemoryMaxMiB, `${name} took ${more} MiB more`)
-  })
+  bounded('ended')
 
   const outcomes = await ask(url, 'SELECT outcome, COUNT(*) AS n FROM finished_query GROUP BY outcome ORDER BY outcome')
   t.deepEqual(

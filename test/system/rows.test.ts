@@ -1,5 +1,5 @@
 /** The rows of a finished query, from every node, in every form, whatever became of the node that made them. */
-import { readdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { tableFromIPC } from 'apache-arrow'
@@ -211,4 +211,18 @@ test.serial('a results directory that the nodes share serves them all, and is em
   const kept = await finished(keeper, token)
   await keeper.kill()
   isSame(t, lines(await (await read(brief, token, kept, 'application/x-ndjson')).text()), direct)
+
+  // Who died before it removed them left files behind: the next leader looks. What the store does not know is not its business.
+  const strangers = '01a20915-a71e-7afa-9daa-835122e8a500'
+  for (const name of [expiring, strangers]) {
+    mkdirSync(path.join(directory, name))
+    writeFileSync(path.join(directory, name, '1-0'), 'rows')
+  }
+  await brief.terminate()
+  const next = await cluster.start({ name: 'next', env })
+  await next.ready()
+  await eventually(() => files(expiring).length === 0, Boolean, { what: 'the end of what was left' })
+  t.is(files(strangers).length, 1)
+  t.is(files(kept).length, 1)
+  isSame(t, lines(await (await read(next, token, kept, 'application/x-ndjson')).text()), direct)
 })

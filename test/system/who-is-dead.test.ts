@@ -38,7 +38,24 @@ async function startScene(t: ExecutionContext, first: Conduct = 'forward'): Prom
   const suspect = await cluster.start({ name: 'suspect', port, env: { LENS_ADVERTISE_URL: front.url } })
   await suspect.ready()
   await cluster.settled(3)
-  return { t, url, cluster, suspect, front, others }
+  const scene: Scene = { t, url, cluster, suspect, front, others }
+  if (first === 'forward') await isTrusted(scene)
+  return scene
+}
+
+/** Its address was seen to be its own, and both others speak to it there: what becomes of the address is a suspicion from now on. */
+async function isTrusted(scene: Scene): Promise<void> {
+  await eventually(
+    () => membersOf(scene),
+    rows => rows.length === 1 && rows[0]?.early_takeover_from !== null,
+    { what: 'the suspect has proved its address' },
+  )
+  for (const node of scene.others)
+    await eventually(
+      () => node.metrics(),
+      text => /^lens_peers 2$/m.test(text),
+      { what: `${node.name} is connected to both others` },
+    )
 }
 
 const membersOf = ({ url, suspect }: Scene) =>
@@ -59,7 +76,7 @@ async function verdicts({ others }: Scene, incarnation: string, from: readonly n
             () =>
               node.log
                 .slice(from[index])
-                .find(({ msg, incarnation: of }) => msg === 'probed a suspect' && of === incarnation),
+                .find(({ msg, memberIncarnation }) => msg === 'probed a suspect' && memberIncarnation === incarnation),
             Boolean,
             { what: `the verdict of ${node.name}` },
           )

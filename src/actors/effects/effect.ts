@@ -2,8 +2,10 @@
  * How an actor slot of the query machine is filled: with an asynchronous function that begins only when the transition that
  * invoked it is durable, and that is told to detach (never to cancel) when its state is left or its query goes elsewhere.
  */
+
 import { type AnyEventObject, fromCallback } from 'xstate'
 import { LensError, type SlotLogic } from '../../domain/index.ts'
+import { aboutQuery } from '../../observability/index.ts'
 import { type ActorEnvironment, isoNow } from '../environment.ts'
 import type { Lanes } from '../lanes.ts'
 import { DetachedError, type LiveQuery } from '../live-query.ts'
@@ -55,9 +57,16 @@ async function begin(
     await effect(live, scope, signal)
   } catch (error) {
     if (signal.aborted || live.detached || error instanceof DetachedError) return
-    scope.environment.logger.error({ err: error, handle }, 'a query failed by a defect of the node')
+    scope.environment.logger.error({ err: error, ...aboutQuery(live) }, 'a query failed by a defect of the node')
     failAttempt(live, 'INTERNAL', scope)
   }
+}
+
+/** Tells what the query waits for; '' when it does not wait any more. Never durable. */
+export function say(message: string, live: LiveQuery, { environment }: EffectScope): void {
+  if (live.progress.message === message) return
+  live.progress = { fraction: null, message }
+  environment.events.progressed(live.specification, live.progress)
 }
 
 function failAttempt(live: LiveQuery, code: 'INTERNAL', { environment }: EffectScope): void {

@@ -1,10 +1,17 @@
 /** From what an engine or the store says to the machine's events. */
-import { type ErrorCode, type FailureKind, LensError, nextAfterFailure } from '../../domain/index.ts'
+import {
+  awaySince,
+  type ErrorCode,
+  type FailureKind,
+  type FailurePolicy,
+  LensError,
+  nextAfterFailure,
+} from '../../domain/index.ts'
 import { EngineError } from '../../engines/index.ts'
-import { isoNow } from '../environment.ts'
+import { type ActorSettings, isoNow } from '../environment.ts'
 import type { LiveQuery } from '../live-query.ts'
 import type { EffectScope } from './effect.ts'
-import { untilEngineAnswers } from './engine-answer.ts'
+import { endOrOwe, untilEngineAnswers } from './engine-answer.ts'
 import { statementOf } from './statement.ts'
 
 const byEngineFailure = {
@@ -19,10 +26,23 @@ const byEngineFailure = {
 export function failBy(error: unknown, live: LiveQuery, scope: EffectScope): void {
   if (error instanceof EngineError) {
     const [kind, code] = byEngineFailure[error.failure]
-    fail(live, scope, kind, code, error.message)
+    fail(live, scope, kind === 'engine' && hasNotBegun(live) ? 'engine-away' : kind, code, error.message)
   } else if (error instanceof LensError && error.code !== 'INTERNAL')
     fail(live, scope, 'statement', error.code, error.detail)
   else throw error
+}
+
+/** Whoever asks for an estimate or a plan wants it now, or to hear that it is not to be had. */
+const askingPatienceMs = 3_000
+
+export function policyFor({ specification }: LiveQuery, { failurePolicy }: ActorSettings): FailurePolicy {
+  if (specification.operation === 'execute') return failurePolicy
+  return { ...failurePolicy, enginePatienceMs: Math.min(askingPatienceMs, failurePolicy.enginePatienceMs) }
+}
+
+/** Without an identity nothing was sent to an engine that gives one; and what only asks changes nothing. */
+function hasNotBegun({ status, context, specification }: LiveQuery): boolean {
+  return specification.operation !== 'execute' || (status === 'LAUNCHED' && context.engineHandle === null)
 }
 
 /**
@@ -40,13 +60,16 @@ export async function failLost(
   const isLost = error instanceof EngineError && (error.failure === 'unavailable' || error.failure === 'process-died')
   // Without an identity nothing can have begun.
   if (!isLost || !driver || context.safeToRepeat || context.engineHandle === null) {
-    failBy(error, live, scope)
+    // It may go on, for nobody: no other attempt before its end was asked for.
+    if (isLost && driver && context.engineHandle !== null) await endOrOwe(live, driver, scope)
+    if (!signal.aborted) failBy(error, live, scope)
     return
   }
   const ask = () => driver.inquire(statementOf(live), context.engineHandle)
-  const answer = await untilEngineAnswers(ask, scope, signal)
+  const answer = await untilEngineAnswers(ask, live, scope, signal)
   if (signal.aborted) return
-  if (answer === 'committed')
+  if (answer === 'committed') live.send({ type: 'EXECUTED', rowCount: 0, columns: [], plan: null, estimate: null })
+  else if (answer === 'committed-with-rows')
     fail(live, scope, 'statement', 'RECOVERY_FAILED', 'The statement was executed, but its rows are lost.')
   else if (answer === 'ended' || (specification.onRecovery === 'rerun' && !live.cancelRequested))
     failBy(error, live, scope)
@@ -62,11 +85,12 @@ export async function failLost(
 
 export function fail(live: LiveQuery, scope: EffectScope, kind: FailureKind, code: ErrorCode, message: string): void {
   const { membership, settings } = scope.environment
-  const decision = nextAfterFailure({ kind, code, message }, live.context.failures, settings.failurePolicy)
-  const retryAt =
-    decision.retryDelayMs === null
-      ? null
-      : new Date(Date.parse(isoNow(scope.environment)) + decision.retryDelayMs).toISOString()
+  const { failures, failedAttempts } = live.context
+  const now = Date.parse(isoNow(scope.environment))
+  const policy = policyFor(live, settings)
+  const awayMs = now - awaySince(failedAttempts, now, policy)
+  const decision = nextAfterFailure({ kind, code, message }, failures, policy, awayMs)
+  const retryAt = decision.retryDelayMs === null ? null : new Date(now + decision.retryDelayMs).toISOString()
   live.send({
     type: 'ATTEMPT_FAILED',
     kind,

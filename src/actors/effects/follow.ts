@@ -1,6 +1,6 @@
 /** RUNNING: follows the statement to its end; its rows become durable pages as they arrive. */
-import { LensError } from '../../domain/index.ts'
-import { type EngineDriver, EngineError } from '../../engines/index.ts'
+import { type EngineHandle, LensError } from '../../domain/index.ts'
+import { type EngineDriver, EngineError, type Run } from '../../engines/index.ts'
 import { FencedError, ResultTooLargeError, ResultWriter } from '../../results/index.ts'
 import type { PageStore } from '../../store/index.ts'
 import { DetachedError, type LiveQuery } from '../live-query.ts'
@@ -35,21 +35,24 @@ async function followRows(live: LiveQuery, scope: EffectScope, signal: AbortSign
     events.progressed(live.specification, progress)
   })
   try {
-    const columns = await run.columns()
     const writer = new ResultWriter({
       pages: untilDetached(scope, signal),
       handle: live.handle,
       epoch: live.epoch,
       attempt: live.context.attempt,
       again: live.storedRows.pages > 0,
+      stored: run.storedRows ? live.storedRows : null,
       bytesMax: settings.resultBytesMax,
       directory: settings.resultDirectory,
     })
     for await (const batch of run.rows()) {
       if (signal.aborted) throw new DetachedError()
       await writer.write(batch)
+      if (batch.continues) await advance(live, batch.continues)
     }
     const stored = await writer.finish()
+    const columns = await run.columns()
+    await keepSession(live, run, scope, signal)
     if (signal.aborted) throw new DetachedError()
     live.lastPage = stored.lastPage ?? null
     live.storedResult = { pages: stored.pages, bytes: stored.bytes, rows: stored.rowCount }
@@ -57,12 +60,37 @@ async function followRows(live: LiveQuery, scope: EffectScope, signal: AbortSign
   } catch (error) {
     const owned = !signal.aborted && !(error instanceof DetachedError) && !(error instanceof FencedError)
     // It failed here, not at its engine, where it would run on for nobody.
-    if (owned && !(error instanceof EngineError)) await untilEngineAnswers(() => run.cancel(), scope, signal)
+    if (owned && !(error instanceof EngineError)) await untilEngineAnswers(() => run.cancel(), live, scope, signal)
     if (error instanceof ResultTooLargeError) throw new LensError('RESULT_TOO_LARGE', error.message)
     throw error
   } finally {
     stopProgress()
   }
+}
+
+/** Behind the rows that were stored: from then on the engine may forget what came before. */
+async function advance(live: LiveQuery, engineHandle: EngineHandle): Promise<void> {
+  if (!live.send({ type: 'ADVANCED', engineHandle })) throw new DetachedError()
+  await live.durable()
+}
+
+/**
+ * What the statement made of its session is there before its end is. Said by its last answers too, so whoever takes it over in between does
+ * the same once more.
+ */
+async function keepSession(live: LiveQuery, run: Run, scope: EffectScope, signal: AbortSignal): Promise<void> {
+  const change = run.sessionChange?.()
+  if (!change) return
+  const { changeSession, clock } = scope.environment
+  for (;;)
+    try {
+      await changeSession(live.specification.sessionId, change)
+      return
+    } catch (error) {
+      if (!(error instanceof LensError) || error.code !== 'STORE_UNAVAILABLE') throw error
+      await clock.sleep(100, signal)
+      if (signal.aborted) throw new DetachedError()
+    }
 }
 
 async function answerWithoutRows(live: LiveQuery, driver: EngineDriver, scope: EffectScope): Promise<void> {

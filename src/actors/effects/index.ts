@@ -19,7 +19,8 @@ export function bindEffects(scope: EffectScope) {
       follow: bindEffect(follow, scope, { early: live => live.context.engineHandle === null }),
       finish: bindEffect(finish, scope, { early: () => true }),
       stop: bindEffect(stop, scope),
-      settle: bindEffect(settle, scope),
+      // It only says what follows the failure: what follows at once is durable with it, by one commit for both.
+      settle: bindEffect(settle, scope, { early: () => true }),
     },
   })
 }

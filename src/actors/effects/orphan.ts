@@ -1,8 +1,9 @@
 /** The first thing that happens to a query that comes back to life: what its former owner left is looked at and decided. */
-import { decideOrphan } from '../../domain/index.ts'
+import { decideOrphan, type EngineAnswer } from '../../domain/index.ts'
+import type { EngineDriver } from '../../engines/index.ts'
 import type { LiveQuery } from '../live-query.ts'
 import type { EffectScope } from './effect.ts'
-import { untilEngineAnswers } from './engine-answer.ts'
+import { endOrOwe, owe, patienceMs, untilEngineAnswers } from './engine-answer.ts'
 import { fail } from './failure.ts'
 import { statementOf } from './statement.ts'
 
@@ -16,18 +17,14 @@ export async function resume(live: LiveQuery, scope: EffectScope, signal: AbortS
   const { context, status, specification } = live
   const launched = status === 'LAUNCHED' || status === 'RUNNING' || status === 'EXECUTED'
   const driver = launched ? engines.choose(context.engine) : undefined
-  if (launched && context.engine !== null)
-    live.slot ??= scope.lanes.occupy(context.engine, context.lane === 'heavy' ? 'heavy' : 'light')
-  const rowsOwed = context.rowCount === null || live.storedRows.rows < context.rowCount
-  if (driver && !(status === 'EXECUTED' && !rowsOwed)) {
-    const run = await untilEngineAnswers(() => driver.attach(statementOf(live), context.engineHandle), scope, signal)
+  const { rowCount } = context
+  const isWhole = rowCount !== null && live.storedRows.rows >= rowCount
+  if (driver && !(status === 'EXECUTED' && isWhole)) {
+    const attach = () => driver.attach(statementOf(live), context.engineHandle, live.storedRows.rows)
+    const run = await untilEngineAnswers(attach, live, scope, signal, patienceMs(live, scope))
     if (run && !signal.aborted) live.run = Promise.resolve(run)
   }
-  const engine = live.run
-    ? 'running'
-    : driver
-      ? await untilEngineAnswers(() => driver.inquire(statementOf(live), context.engineHandle), scope, signal)
-      : 'unknown'
+  const engine = live.run ? 'running' : driver ? await wordOf(driver, live, scope, signal) : 'unknown'
   const isAwaited = await wasHandedOver(live, scope)
   // Left meanwhile: whoever follows in the next state looks for itself.
   if (live.detached || signal.aborted) return false
@@ -38,8 +35,9 @@ export async function resume(live: LiveQuery, scope: EffectScope, signal: AbortS
     mode: isAwaited ? 'async' : specification.mode,
     keyed: specification.idempotencyKey !== null,
     onRecovery: specification.onRecovery,
-    rowCount: context.rowCount,
-    rowsOwed,
+    rowCount,
+    // How many there are is said with EXECUTED; before that, the engine knows whether there are any.
+    rowsOwed: !(isWhole || (rowCount === null && engine === 'committed')),
     safeToRepeat: context.safeToRepeat,
     engine,
   })
@@ -72,6 +70,20 @@ export async function resume(live: LiveQuery, scope: EffectScope, signal: AbortS
       fail(live, scope, 'statement', decision.code, decision.message)
       return false
   }
+}
+
+/** What its engine says of it. What may be repeated, or shall be ended, does not wait for an engine that is away. */
+async function wordOf(
+  driver: EngineDriver,
+  live: LiveQuery,
+  scope: EffectScope,
+  signal: AbortSignal,
+): Promise<EngineAnswer> {
+  if (live.context.safeToRepeat && live.context.engineHandle !== null) return endOrOwe(live, driver, scope)
+  const ask = () => driver.inquire(statementOf(live), live.context.engineHandle)
+  const answer = await untilEngineAnswers(ask, live, scope, signal, patienceMs(live, scope))
+  if (answer === null) owe(live, driver)
+  return answer ?? 'unknown'
 }
 
 /**

@@ -77,7 +77,7 @@ export class Connection {
       this.#alive = true
     })
     // Broken frames and resets; ws closes the socket itself.
-    socket.on('error', error => context.logger.debug({ err: error, requestId: context.requestId }, 'a stream broke'))
+    socket.on('error', error => context.logger.debug({ err: error, ...this.#about }, 'a stream broke'))
     socket.on('close', () => this.#closed())
     if (principal) this.#ready()
     else
@@ -247,10 +247,13 @@ export class Connection {
     )
   }
 
+  get #about() {
+    return { requestId: this.#context.requestId, session: this.#principal?.sessionId }
+  }
+
   #asSeen(error: unknown): LensError {
     const seen = asLensError(error)
-    if (seen.code === 'INTERNAL')
-      this.#context.logger.error({ err: error, requestId: this.#context.requestId }, 'a stream failed')
+    if (seen.code === 'INTERNAL') this.#context.logger.error({ err: error, ...this.#about }, 'a stream failed')
     return seen
   }
 

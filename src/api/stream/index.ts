@@ -1,92 +1,20 @@
-/** `/api/v1/stream`: takes WebSocket upgrades over and keeps their connections until they close, drain or fall silent. */
-import type { IncomingMessage } from 'node:http'
-import type { Duplex } from 'node:stream'
-import { WebSocketServer } from 'ws'
-import type { CancelTimer } from '../../async/index.ts'
-import type { Principal } from '../../gateway/index.ts'
+/** `/api/v1/stream`: what a client subscribes to, as it happens. */
 import { bearerToken } from '../access.ts'
 import type { ApiContext } from '../context.ts'
-import { asLensError } from '../problem.ts'
-import { rawProblem } from '../raw-problem.ts'
+import { WebSockets } from '../web-sockets.ts'
 import { Connection } from './connection.ts'
 
-export class StreamConnections {
-  readonly #context: ApiContext
-  readonly #server: WebSocketServer
-  readonly #connections = new Set<Connection>()
-  #stopPinging: CancelTimer = () => {}
-  #stopListening: () => void = () => {}
-  #reconnectTo: readonly string[] | null = null
-
-  constructor(context: ApiContext) {
-    this.#context = context
-    this.#server = new WebSocketServer({
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      maxPayload: context.config.limits.bodyBytesMax,
-    })
-  }
-
-  start(): void {
-    const { clock, config, gateway } = this.#context
-    this.#stopPinging = clock.every(config.stream.pingMs, () => {
-      for (const connection of this.#connections) connection.checkAlive()
-    })
-    this.#stopListening = gateway.onDraining(reconnectTo => this.drain(reconnectTo))
-  }
-
-  /** Sends every client away, those to come too. */
-  drain(reconnectTo: readonly string[]): void {
-    this.#reconnectTo = reconnectTo
-    for (const connection of this.#connections) connection.drain(reconnectTo)
-  }
-
-  /** Ends every connection at once. Safe twice. */
-  stop(): void {
-    this.#stopPinging()
-    this.#stopListening()
-    for (const connection of this.#connections) connection.terminate()
-  }
-
-  /** With a header, the token is checked before the upgrade is answered: a refusal is then a plain HTTP answer. */
-  async handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const { gateway, logger, identity, random, metrics, clock, config } = this.#context
-    const requestId = random.uuid()
-    let principal: Principal | null = null
-    const { authorization } = request.headers
-    if (authorization !== undefined)
-      try {
-        principal = await gateway.authenticate(bearerToken(authorization))
-      } catch (error) {
-        const seen = asLensError(error)
-        if (seen.code === 'INTERNAL') logger.error({ err: error, requestId }, 'a stream could not be opened')
-        socket.end(rawProblem(seen, identity().node, requestId), () => socket.destroy())
-        return
-      }
-    if (socket.destroyed) return
-    this.#server.handleUpgrade(request, socket, head, webSocket => {
-      const connection = new Connection(
-        webSocket,
-        {
-          gateway,
-          clock,
-          logger,
-          metrics,
-          node: identity().node,
-          requestId,
-          bufferBytesMax: config.stream.bufferBytesMax,
-          subscriptionsMax: config.limits.subscriptionsPerConnection,
-        },
-        principal,
-      )
-      this.#connections.add(connection)
-      metrics.connections.inc()
-      webSocket.once('close', () => {
-        this.#connections.delete(connection)
-        metrics.connections.dec()
-      })
-      if (this.#reconnectTo) connection.drain(this.#reconnectTo)
-    })
-  }
+export function streamSockets(context: ApiContext): WebSockets {
+  const { gateway, clock, logger, metrics, identity, config } = context
+  return new WebSockets(context, {
+    name: 'a stream',
+    tokenOf: bearerToken,
+    connect: (socket, requestId, principal) => {
+      const { bufferBytesMax } = config.stream
+      const { subscriptionsPerConnection: subscriptionsMax } = config.limits
+      const { node } = identity()
+      const given = { gateway, clock, logger, metrics, node, requestId, bufferBytesMax, subscriptionsMax }
+      return new Connection(socket, given, principal)
+    },
+  })
 }

@@ -19,16 +19,19 @@ export class Outbox {
   readonly #socket: OutboxSocket
   readonly #bytesMax: number
   readonly #overflow: () => void
+  readonly #messageCharactersMax: number
   #frames: string[] = []
   #characters = 0
   readonly #progress = new Map<string, string>()
   #scheduled = false
   #closed = false
 
-  constructor(socket: OutboxSocket, bytesMax: number, overflow: () => void) {
+  /** Frames that are due at once share a message of up to so many characters; with 0 each is a message of its own. */
+  constructor(socket: OutboxSocket, bytesMax: number, overflow: () => void, charactersMax = messageCharactersMax) {
     this.#socket = socket
     this.#bytesMax = bytesMax
     this.#overflow = overflow
+    this.#messageCharactersMax = charactersMax
   }
 
   /** Never dropped. */
@@ -63,7 +66,7 @@ export class Outbox {
     while (first < frames.length) {
       let end = first + 1
       let characters = (frames[first] as string).length
-      while (end < frames.length && characters + (frames[end] as string).length <= messageCharactersMax)
+      while (end < frames.length && characters + (frames[end] as string).length <= this.#messageCharactersMax)
         characters += (frames[end++] as string).length
       this.#socket.send(end - first === 1 ? (frames[first] as string) : `[${frames.slice(first, end).join(',')}]`)
       first = end

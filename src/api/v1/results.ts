@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { ResultFormat } from '../../gateway/index.ts'
-import { requireSession } from '../access.ts'
+import { aboutRequest, requireSession } from '../access.ts'
 import { columnsHeaderBytesMax, stalledReaderMs } from '../bounds.ts'
 import type { ApiContext, Application } from '../context.ts'
 import { invalid } from '../problem.ts'
@@ -133,7 +133,7 @@ export function resultRoutes(app: Application, context: ApiContext): void {
 
     const stream = Readable.from(body, { objectMode: true, highWaterMark: 1 })
     stream.once('error', error => {
-      if (!reply.raw.destroyed) logger.warn({ err: error, requestId: request.id, handle }, 'a download was cut')
+      if (!reply.raw.destroyed) logger.warn({ err: error, ...aboutRequest(request) }, 'a download was cut')
     })
     reply.raw.setTimeout(stalledReaderMs, () => reply.raw.destroy())
     return reply.send(stream)

@@ -10,6 +10,8 @@ import {
   type EngineView,
   type FailoverView,
   lanes,
+  type MachineGraph,
+  type MachineMoment,
   type PreparedQueryView,
   priorities,
   QueryStatus,
@@ -199,6 +201,7 @@ export const Cluster = named(
   'Cluster',
   Type.Object(
     {
+      now: time(),
       leader: orNull(Type.Object({ node: text(), term: count(), expiresAt: time() }, closed)),
       nodes: Type.Array(
         Type.Object(
@@ -239,6 +242,56 @@ export const Engine = named(
 
 export const Table = named('Table', Type.Object({ name: text(), columns: Type.Array(column) }, closed))
 
+export const Graph = named(
+  'MachineGraph',
+  Type.Object(
+    {
+      id: text(),
+      version: Type.Integer({ minimum: 1 }),
+      initial: text(),
+      states: Type.Array(
+        Type.Object(
+          {
+            path: text('Keys from the top, joined by dots.'),
+            key: text(),
+            parent: textOrNull('Path of the state that it is in; null at the top.'),
+            type: Type.Enum(['atomic', 'compound', 'parallel', 'final', 'history']),
+            initial: textOrNull('Path of the state that is entered first; null unless compound.'),
+            description: Type.Optional(text()),
+          },
+          closed,
+        ),
+      ),
+      transitions: Type.Array(
+        Type.Object(
+          {
+            source: text('Path of a state; empty for what is accepted in every state.'),
+            target: textOrNull('Path of a state; null where only the context changes.'),
+            event: text(),
+            guard: Type.Optional(text()),
+            actions: Type.Optional(Type.Array(text())),
+            label: text(),
+          },
+          closed,
+        ),
+      ),
+    },
+    closed,
+  ),
+)
+
+export const Moment = named(
+  'MachineMoment',
+  Type.Object(
+    {
+      version: Type.Integer({ minimum: 1 }),
+      value: Type.Unsafe<unknown>({ description: 'A state, or an object of nested ones, as XState has it.' }),
+      context: Type.Unsafe<unknown>({ type: 'object', description: 'The context at that version, secrets redacted.' }),
+    },
+    closed,
+  ),
+)
+
 export const ProblemDocument = named(
   'Problem',
   Type.Object(
@@ -271,6 +324,8 @@ export const sharedSchemas: readonly TSchema[] = [
   Failover,
   Engine,
   Table,
+  Graph,
+  Moment,
   ProblemDocument,
 ]
 
@@ -290,8 +345,10 @@ export const schemasMatchViews: readonly [
   Same<typeof Failover, FailoverView>,
   Same<typeof Engine, EngineView>,
   Same<typeof Table, TableView>,
+  Same<typeof Graph, MachineGraph>,
+  Same<typeof Moment, MachineMoment>,
   Same<typeof ProblemDocument, Problem>,
-] = [true, true, true, true, true, true, true, true, true, true]
+] = [true, true, true, true, true, true, true, true, true, true, true, true]
 
 const problemAnswer = (description: string) => ({
   description,
@@ -304,6 +361,7 @@ export const problems = {
 }
 
 export const answers = {
+  machineMoment: reference<MachineMoment>('MachineMoment'),
   session: reference<SessionView>('Session'),
   openedSession: reference<SessionView & { readonly token: string }>('OpenedSession'),
   query: reference<QueryView>('Query'),

@@ -1,7 +1,7 @@
 /** Sessions: open, list, read, change, close. */
 import { Type } from 'typebox'
 import type { SessionView } from '../../domain/index.ts'
-import { believedUser, requireSession } from '../access.ts'
+import { requireSession, signedIn } from '../access.ts'
 import type { ApiContext, Application } from '../context.ts'
 import { ChangeSession, checkSize, idempotencyKey, OpenSession, page, sessionPath } from './requests.ts'
 import { answers, problems } from './schemas.ts'
@@ -16,6 +16,7 @@ export function sessionRoutes(app: Application, context: ApiContext): void {
   app.post(
     '/api/v1/sessions',
     {
+      config: { opensSession: true },
       // Everything in the body may be left out, so the body too.
       preValidation: async request => {
         request.body ??= {}
@@ -24,7 +25,7 @@ export function sessionRoutes(app: Application, context: ApiContext): void {
         tags,
         operationId: 'openSession',
         summary: 'Opens a session; `Idempotency-Key` makes a repetition answer the same one.',
-        security: [],
+        security: [{}, { password: [] }, { issuerToken: [] }],
         body: OpenSession,
         response: { 201: answers.openedSession, ...problems },
       },
@@ -33,7 +34,8 @@ export function sessionRoutes(app: Application, context: ApiContext): void {
       const { user, database, properties } = request.body
       checkSize(request.body, limits)
       const key = idempotencyKey(request.headers['idempotency-key'])
-      const opened = await gateway.openSession({ user: believedUser(user), database, properties }, key)
+      const who = await signedIn(context, request, { user })
+      const opened = await gateway.openSession({ ...who, database, properties }, key)
       return reply
         .code(201)
         .header('location', `/api/v1/sessions/${opened.session.id}`)

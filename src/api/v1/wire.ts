@@ -9,7 +9,11 @@ import type {
   Estimate,
   FailoverView,
   Lane,
+  LogLevel,
+  LogLevelView,
   MachineCounts,
+  MachineGraph,
+  MachineMoment,
   Mode,
   NodeView,
   OnRecovery,
@@ -34,7 +38,11 @@ export type {
   Estimate,
   FailoverView,
   Lane,
+  LogLevel,
+  LogLevelView,
   MachineCounts,
+  MachineGraph,
+  MachineMoment,
   Mode,
   NodeView,
   OnRecovery,
@@ -50,6 +58,13 @@ export type {
   TableView,
   TransitionView,
   WireValue,
+}
+
+/** `GET /api/v1/auth`: how sessions are opened here, and whose session asks; both null without one. */
+export interface Authentication {
+  readonly method: 'none' | 'basic' | 'jwt'
+  readonly user: string | null
+  readonly admin: boolean | null
 }
 
 /** `POST /api/v1/sessions`. */

@@ -15,7 +15,9 @@ export function addMaintenanceCommands(program: Command, terminal: Terminal, run
       const config = configOf(terminal, options)
       const { openStore } = await import('../../store/index.ts')
       const { url, connectionsMax, retryMs } = config.store
-      const store = openStore({ url, connectionsMax, retryMs, clock: systemClock, random: systemRandom })
+      const { NodeTls } = await import('../../tls/index.ts')
+      const tls = { mode: config.store.tls.mode, credentials: new NodeTls(config).towardsStore }
+      const store = openStore({ url, tls, connectionsMax, retryMs, clock: systemClock, random: systemRandom })
       try {
         await store.open()
       } finally {

@@ -1,7 +1,9 @@
 /** `lens serve`: one node, until a signal asks it to leave. */
+import { flushCompileCache } from 'node:module'
 import { type Command, Option } from 'commander'
 import { systemClock } from '../../async/index.ts'
 import type { Config } from '../../config/index.ts'
+import type { RunningNode } from '../../node.ts'
 import { type ExitCode, exitCodes } from '../exit-codes.ts'
 import { boundGarbage } from '../garbage.ts'
 import type { Terminal } from '../terminal.ts'
@@ -41,8 +43,13 @@ async function serveNode(terminal: Terminal, config: Config, stopWithParent: boo
   boundGarbage(systemClock)
   // Loaded only here: the client commands start without a database driver.
   const { runNode } = await import('../../node.ts')
-  const node = await runNode(config)
+  let node: RunningNode | undefined
+  // As log rotation does it, and what renews certificates: files were moved away or replaced, also while this one is starting.
+  process.on('SIGHUP', () => node?.reopenFiles())
+  node = await runNode(config)
   started = true
+  // Written now, not at the end of the process: a node that is killed has no end, and its successor would compile it all again.
+  flushCompileCache()
   // It also leaves by itself, when another node was asked to drain it.
   await Promise.race([asked.promise, node.left])
   await node.stop()

@@ -39,7 +39,8 @@ export function configOf(terminal: Terminal, options: ServerOptions, makeSecret 
     'log.level': options.logLevel,
     ...options.set,
   }
-  return loadConfig({ overrides, env: terminal.env, file: options.config, makeSecret })
+  const warn = (line: string) => terminal.err(`warning: ${line}\n`)
+  return loadConfig({ overrides, env: terminal.env, file: options.config, makeSecret, warn })
 }
 
 function setting(value: string, before: Record<string, string> = {}): Record<string, string> {

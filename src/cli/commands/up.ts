@@ -10,6 +10,7 @@ import { freePorts } from '../local-cluster/ports.ts'
 import { padded } from '../output/cell.ts'
 import { writeRecords } from '../output/records.ts'
 import type { Terminal } from '../terminal.ts'
+import { trustAlso } from '../trust.ts'
 import type { Run } from './query.ts'
 import { configOf } from './server-options.ts'
 
@@ -92,6 +93,8 @@ async function nodesOf(terminal: Terminal, options: UpOptions): Promise<LocalNod
   const env = { ...terminal.env }
   if (/^mysql:/.test(env.LENS_STORE_URL ?? '')) env.LENS_CLUSTER_SECRET ||= systemRandom.secret(32)
   const config = configOf({ ...terminal, env }, { config: options.config, dataDir: options.dataDir })
+  const authorities = config.tls.peers.caFile ?? config.tls.caFile
+  if (authorities !== undefined) trustAlso(authorities, 'tls')
   const ports = await freePorts(config.node.host, options.port, options.nodes)
   const width = `node-${options.nodes}`.length
   return ports.map((port, index) => {
@@ -101,12 +104,15 @@ async function nodesOf(terminal: Terminal, options: UpOptions): Promise<LocalNod
       name,
       host: config.node.host,
       port,
+      secure: config.tls.certificateFile !== undefined,
       configFile: options.config,
       // By the environment, where other users of the machine cannot read it.
       env: {
         ...env,
         LENS_STORE_URL: config.store.url,
+        LENS_STORE_URL_FILE: undefined,
         LENS_CLUSTER_SECRET: config.cluster.secret,
+        LENS_CLUSTER_SECRET_FILE: undefined,
         LENS_DATA_DIR: `${config.dataDir}/${name}`,
         LENS_ADVERTISE_URL: undefined,
         LENS_NODE_ID: undefined,

@@ -14,6 +14,8 @@ export interface LocalNodeOptions {
   readonly name: string
   readonly host: string
   readonly port: number
+  /** It speaks TLS. */
+  readonly secure: boolean
   readonly configFile?: string
   readonly env: Readonly<Record<string, string | undefined>>
   readonly clock: Clock
@@ -37,7 +39,7 @@ export class LocalNode {
     this.#options = options
     this.name = options.name
     const host = options.host === '0.0.0.0' || options.host === '::' ? '127.0.0.1' : options.host
-    this.url = `http://${host.includes(':') ? `[${host}]` : host}:${options.port}`
+    this.url = `${options.secure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${options.port}`
     this.ended = this.#end.promise
   }
 

@@ -55,6 +55,34 @@ export function truncated(text: string, widthMax: number): string {
   return `${kept}…`
 }
 
+/** The text as it is shown, in lines of at most `widthMax` columns each (at least 2); breaks between words where there are any. */
+export function wrapped(text: string, widthMax: number): string[] {
+  const max = Math.max(2, widthMax)
+  const lines: string[] = []
+  let current = ''
+  let width = 0
+  const flush = () => {
+    lines.push(current.trimEnd())
+    current = ''
+    width = 0
+  }
+  for (const word of visible(text).split(/(?<=\s)/)) {
+    const needed = widthOf(word.trimEnd())
+    if (width + needed > max && current.trim() !== '') flush()
+    for (const { segment } of segmenter.segment(word)) {
+      const step = widthOfSegment(segment)
+      if (width + step > max) {
+        if (segment.trim() === '') continue
+        flush()
+      }
+      current += segment
+      width += step
+    }
+  }
+  flush()
+  return lines
+}
+
 export function padded(text: string, width: number, right: boolean): string {
   const space = ' '.repeat(Math.max(0, width - widthOf(text)))
   return right ? space + text : text + space

@@ -1,16 +1,21 @@
 /** What a query is doing while one waits: one line that rewrites itself on a terminal, and lines of history for `--watch`. */
 import type { Progress, QueryView } from '../../client/index.ts'
+import { line } from '../screen/lines.ts'
+import { LiveLine } from '../screen/live-line.ts'
 import type { Terminal } from '../terminal.ts'
-import { truncated } from './cell.ts'
-
-const clear = '\r\u001b[K'
+import { progressBar } from './progress-bar.ts'
 
 export class ProgressLine {
   readonly #terminal: Terminal
-  #shown = false
+  readonly #line: LiveLine
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal
+    this.#line = new LiveLine(
+      text => terminal.err(text),
+      () => terminal.columns,
+      false,
+    )
   }
 
   show(query: QueryView, progress: Progress): void {
@@ -18,22 +23,14 @@ export class ProgressLine {
     const parts = [query.status.padEnd(10), query.owner.node]
     if (query.attempt > 1) parts.push(`attempt ${query.attempt}`)
     if (query.status === 'QUEUED' && query.queuePosition !== null) parts.push(`position ${query.queuePosition}`)
-    if (progress.fraction !== null) parts.push(bar(progress.fraction))
+    if (progress.fraction !== null) parts.push(progressBar(progress.fraction, 20))
     if (progress.message !== '') parts.push(progress.message)
-    const width = Number.isFinite(this.#terminal.columns) ? this.#terminal.columns - 1 : 79
-    this.#terminal.err(clear + truncated(parts.join('  '), width))
-    this.#shown = true
+    this.#line.show(line(parts.join('  ')))
   }
 
   hide(): void {
-    if (this.#shown) this.#terminal.err(clear)
-    this.#shown = false
+    this.#line.hide()
   }
-}
-
-function bar(fraction: number): string {
-  const filled = Math.round(Math.min(1, Math.max(0, fraction)) * 20)
-  return `[${'#'.repeat(filled)}${'.'.repeat(20 - filled)}] ${Math.floor(fraction * 100)} %`
 }
 
 /** One change of a query as a line: `v3  LAUNCHED -> RUNNING  node-1, epoch 1`. */

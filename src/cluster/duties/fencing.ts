@@ -3,7 +3,9 @@
  * let it run out, but only while the database has been serving everyone for a whole lease period: what stalled all of them
  * is nobody's death.
  */
+
 import type { CancelTimer, Clock } from '../../async/index.ts'
+import { aboutMember } from '../../observability/index.ts'
 import type { ClusterStore, MemberRow } from '../../store/contract.ts'
 import type { EarlyCause } from '../failure-detector.ts'
 import type { LeaderDuty, Term } from '../leader-duty.ts'
@@ -98,7 +100,9 @@ export class Fencing implements LeaderDuty {
     const known = this.#underWay.get(member.incarnation)
     if (known) return known
     const fencing = this.#fenceNow(member, cause, onlyIfExpiredByMs)
-      .catch(error => this.#options.log.warn({ err: error, member: member.nodeId }, 'a member could not be fenced yet'))
+      .catch(error =>
+        this.#options.log.warn({ err: error, ...aboutMember(member) }, 'a member could not be fenced yet'),
+      )
       .finally(() => this.#underWay.delete(member.incarnation))
     this.#underWay.set(member.incarnation, fencing)
     return fencing
@@ -115,8 +119,9 @@ export class Fencing implements LeaderDuty {
     const failover = await store.fence(term.number, member.incarnation, cause, onlyIfExpiredByMs)
     if (!failover) return
     count('membersFenced')
-    log.warn({ node: member.nodeId, incarnation: member.incarnation, cause, term: term.number }, 'fenced a member')
+    log.warn({ ...aboutMember(member), cause, term: term.number }, 'fenced a member')
     onFenced(member)
-    await recovery.recover(member.incarnation, member.nodeId, failover, member.running + member.queued)
+    const { running, queued } = member
+    await recovery.recover(member.incarnation, member.nodeId, failover, { running, inAll: running + queued })
   }
 }

@@ -131,7 +131,10 @@ export class Rebalancing implements LeaderDuty {
     const moved = await store.rebalance(term.number, from, goal, queries, lane, exceptUsers)
     if (!moved || moved.length === 0) return
     count('queriesRebalanced', moved.length)
-    log.debug({ from: source.nodeId, to: target.nodeId, lane, queries: moved.length }, 'moved queued queries')
+    log.debug(
+      { from: source.nodeId, to: target.nodeId, lane, queries: moved.length, term: term.number },
+      'moved queued queries',
+    )
     const change: OwnershipChangeView = {
       kind: 'hand-over',
       from: source.nodeId,

@@ -8,7 +8,7 @@ import type { OwnershipChangeView } from '../../domain/index.ts'
 import type { ClaimedQuery, ClusterStore, FailoverRow, MemberRow } from '../../store/contract.ts'
 import type { LeaderDuty, Term } from '../leader-duty.ts'
 import type { MemberWatch } from '../member-watch.ts'
-import type { ClusterLog, CountUp } from '../ports.ts'
+import type { ClusterLog, CountUp, Recovered } from '../ports.ts'
 import type { ClusterPeriods } from '../settings.ts'
 
 export interface RecoveryOptions {
@@ -22,7 +22,7 @@ export interface RecoveryOptions {
   /** Tells the new owner to look, and everyone what changed. */
   readonly announce: (targetIncarnation: string, change: OwnershipChangeView, users: readonly string[]) => void
   /** The last query of a dead member was claimed: its slots are free. */
-  readonly onRecovered: () => void
+  readonly onRecovered: (recovered: Recovered) => void
 }
 
 interface Target {
@@ -33,8 +33,16 @@ interface Target {
 
 /** Rows locked by a frozen transaction are skipped; its connection is being killed. */
 const lockedPauseMs = 20
+/** The new owners of what ran have their hands full; for each of those, and at most in all. */
+const queuedPauseMs = { each: 1, most: 250 } as const
 /** Where nothing is known of how many there are. */
 const firstBatch = 16
+
+/** About how many queries the dead one owned, by its last heartbeat or by counting; null: not known. */
+export interface Expected {
+  readonly running: number | null
+  readonly inAll: number
+}
 
 export class Recovery implements LeaderDuty {
   readonly #options: RecoveryOptions
@@ -56,13 +64,16 @@ export class Recovery implements LeaderDuty {
     await Promise.allSettled([this.#done, ...this.#underWay.values()])
   }
 
-  /** Claims everything that `incarnation` owned. Resolves when nothing is left, or the term has ended. */
-  recover(incarnation: string, node: string, failover: FailoverRow | null, expected: number): Promise<void> {
+  /** Claims everything that `incarnation` owned, what it ran first. Resolves when nothing is left, or the term has ended. */
+  recover(incarnation: string, node: string, failover: FailoverRow | null, expected: Expected): Promise<void> {
     const known = this.#underWay.get(incarnation)
     if (known) return known
     const recovering = this.#claimAll(incarnation, node, failover, expected)
       .catch(error =>
-        this.#options.log.warn({ err: error, node, incarnation }, 'the recovery of a member was interrupted'),
+        this.#options.log.warn(
+          { err: error, member: node, memberIncarnation: incarnation },
+          'the recovery of a member was interrupted',
+        ),
       )
       .finally(() => this.#underWay.delete(incarnation))
     this.#underWay.set(incarnation, recovering)
@@ -80,7 +91,7 @@ export class Recovery implements LeaderDuty {
         for (const failover of unfinished) {
           const orphaned = orphans.get(failover.incarnation) ?? 0
           orphans.delete(failover.incarnation)
-          await this.recover(failover.incarnation, failover.nodeId, failover, orphaned)
+          await this.recover(failover.incarnation, failover.nodeId, failover, { running: null, inAll: orphaned })
         }
         unfinished = []
         if (orphans.size > 0) await this.#recoverForgotten(orphans)
@@ -97,31 +108,38 @@ export class Recovery implements LeaderDuty {
     )
     await Promise.all(
       [...orphans].map(([incarnation, count]) =>
-        this.recover(incarnation, names.get(incarnation) ?? incarnation, null, count),
+        this.recover(incarnation, names.get(incarnation) ?? incarnation, null, { running: null, inAll: count }),
       ),
     )
   }
 
-  async #claimAll(incarnation: string, node: string, failover: FailoverRow | null, expected: number): Promise<void> {
-    const { store, watch, clock, periods, log, onRecovered } = this.#options
+  async #claimAll(incarnation: string, node: string, failover: FailoverRow | null, expected: Expected): Promise<void> {
+    const { store, watch, clock, periods, log, onRecovered, databaseNow } = this.#options
     const term = this.#term
     let claimedInAll = 0
     let batch = 0
+    // A statement that ran has stopped, and somebody waits for it to go on; what waits in a queue loses nothing by being owned a
+    // moment later.
+    let launchedOnly = expected.running !== 0
     const loads = new Map<string, number>()
     while (term?.valid()) {
       const targets = this.#targets(incarnation, loads)
       if (targets.length === 0) {
         // The standing query finds them when somebody can take them.
-        log.warn({ node, incarnation }, 'there is no member that could take the queries of a dead one')
+        log.warn(
+          { member: node, memberIncarnation: incarnation, term: term.number },
+          'there is no member that could take the queries of a dead one',
+        )
         return
       }
+      const wanted = (launchedOnly && expected.running) || expected.inAll
       batch = Math.min(
         periods.claimsMax,
-        Math.max(batch * 2, expected > 0 ? Math.ceil(expected / targets.length) : firstBatch),
+        Math.max(batch * 2, wanted > 0 ? Math.ceil(wanted / targets.length) : firstBatch),
       )
       const rounds = await Promise.all(
         targets.map(async target => {
-          const answer = await store.claim(term.number, incarnation, target, batch)
+          const answer = await store.claim(term.number, incarnation, target, batch, launchedOnly)
           if (answer && answer.claimed.length > 0) {
             loads.set(target.incarnation, (loads.get(target.incarnation) ?? 0) + answer.claimed.length)
             this.#announce(node, target, answer.claimed)
@@ -139,10 +157,23 @@ export class Recovery implements LeaderDuty {
       }
       // The last statement to be answered saw what all others had left.
       if (rounds.some(round => round?.remaining === false)) {
+        if (launchedOnly) {
+          launchedOnly = false
+          const pauseMs = Math.min(queuedPauseMs.most, queuedPauseMs.each * claimedInAll)
+          if (pauseMs > 0) await clock.sleep(pauseMs, term.signal).catch(() => undefined)
+          continue
+        }
         if (failover) await store.failoverDone(failover.id, failover.queries + claimedInAll)
         if (claimedInAll > 0 || failover)
-          log.info({ node, incarnation, queries: claimedInAll, term: term.number }, 'recovered a member')
-        onRecovered()
+          log.info(
+            { member: node, memberIncarnation: incarnation, queries: claimedInAll, term: term.number },
+            'recovered a member',
+          )
+        onRecovered({
+          cause: failover?.cause ?? 'forgotten',
+          queries: claimedInAll,
+          seconds: failover ? Math.max(0, databaseNow() - Date.parse(failover.detectedAt)) / 1000 : null,
+        })
         return
       }
       if (claimed === 0) await clock.sleep(lockedPauseMs, term.signal).catch(() => undefined)

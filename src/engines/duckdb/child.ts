@@ -3,11 +3,13 @@
  * closes however the node dies, and nothing else ends it, so signals to the whole group are left to the node.
  */
 import { rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { flushCompileCache } from 'node:module'
+import { constants, setPriority, tmpdir } from 'node:os'
 import { systemClock } from '../../async/index.ts'
 import { EngineDatabase } from './database.ts'
 import { Execution } from './execution.ts'
 import { engineError, isFatal } from './failures.ts'
+import { Mailbag } from './mailbag.ts'
 import type { CallName, FromProcess, OpenMessage, ProcessStatement, ToProcess } from './protocol.ts'
 import { describe, estimate, explain } from './statements.ts'
 
@@ -16,11 +18,13 @@ const executions = new Map<number, Execution>()
 let database: EngineDatabase | undefined
 let folder: string | undefined
 
-function send(message: FromProcess): void {
-  if (process.connected) process.send?.(message, undefined, undefined, () => {})
-}
+const mailbag = new Mailbag<FromProcess>(messages => {
+  if (process.connected) process.send?.(messages, undefined, undefined, () => {})
+}, systemClock)
+const send = (message: FromProcess) => mailbag.post(message)
 
 function end(): void {
+  mailbag.flush()
   if (folder !== undefined) {
     try {
       process.chdir(tmpdir())
@@ -39,6 +43,8 @@ async function open(message: OpenMessage): Promise<void> {
     process.chdir(folder)
     database = await EngineDatabase.open(message)
     send({ type: 'ready', tables: database.tables })
+    // Now, since this process always ends by a kill.
+    flushCompileCache()
   } catch (error) {
     send({ type: 'open-failed', message: error instanceof Error ? error.message : String(error) })
   }
@@ -65,7 +71,7 @@ function run(id: number, statement: ProcessStatement, credits: number): void {
   void execution.run().finally(() => executions.delete(id))
 }
 
-process.on('message', (message: ToProcess) => {
+function receive(message: ToProcess): void {
   switch (message.type) {
     case 'open':
       void open(message)
@@ -83,6 +89,10 @@ process.on('message', (message: ToProcess) => {
       executions.get(message.id)?.cancel()
       break
   }
-})
+}
+
+process.on('message', (messages: readonly ToProcess[]) => messages.forEach(receive))
+// Statements may take every core: the node's heartbeat and its answers come first. Threads begun from here on inherit it.
+setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
 process.on('disconnect', end)
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})

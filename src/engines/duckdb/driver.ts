@@ -37,6 +37,7 @@ export interface DuckDbDependencies {
   readonly clock: Clock
   readonly random: Random
   readonly logger: EngineLogger
+  readonly onProcessDeath?: (engine: string) => void
 }
 
 const restartBackoff: Backoff = { firstMs: 50, limitMs: 5_000 }
@@ -146,7 +147,7 @@ export class DuckDbDriver implements EngineDriver {
     try {
       await process.ready
       this.#dependencies.logger.info(
-        { engine: this.name, pid: process.pid, handle: request.handle },
+        { engine: this.name, enginePid: process.pid, handle: request.handle },
         'isolated engine process serves',
       )
       const run = process.run(statementOf(request))
@@ -190,14 +191,15 @@ export class DuckDbDriver implements EngineDriver {
     const since = clock.monotonic()
     this.#serving = process
     this.#arrival.resolve(process)
-    logger.info({ engine: this.name, pid: process.pid, tables: this.#tables.length }, 'engine process serves')
+    logger.info({ engine: this.name, enginePid: process.pid, tables: this.#tables.length }, 'engine process serves')
     void process.ended.then(() => {
       if (this.#serving === process) this.#serving = undefined
       if (this.#state === 'stopped') return
       this.#arrival = deferred()
       this.#arrival.promise.catch(() => {})
       if (clock.monotonic() - since > soundAfterMs) this.#failures = 0
-      logger.warn({ engine: this.name, pid: process.pid }, 'engine process died, another one is started')
+      logger.warn({ engine: this.name, enginePid: process.pid }, 'engine process died, another one is started')
+      this.#dependencies.onProcessDeath?.(this.name)
       this.#restart()
     })
   }
@@ -226,6 +228,7 @@ export class DuckDbDriver implements EngineDriver {
       },
       statementsMax,
       logger: this.#dependencies.logger,
+      clock: this.#dependencies.clock,
     })
   }
 

@@ -17,11 +17,13 @@ const level1 = { [constants.ZSTD_c_compressionLevel]: 1 }
 /** A batch is closed with the row that reaches this size, as JSON text. */
 export const batchBytes = 1024 * 1024
 const slackBytes = 64 * 1024
+/** Most results are small: the text begins with this much room and grows. */
+const firstBytes = 4 * 1024
 /** Up to here, compressing takes less time than the way to another thread. */
 const smallBytes = 16 * 1024
 
 export class RowEncoder {
-  readonly #sink = new TextSink(slackBytes)
+  readonly #sink = new TextSink(firstBytes)
   readonly #writers: readonly ColumnWriter[]
   #rows = 0
   // Vectors are read where DuckDB wrote them: the chunk must live for as long as its writers look at it.
@@ -78,7 +80,7 @@ export class RowEncoder {
     const rowCount = this.#rows
     this.#rows = 0
     const full = this.#sink.position >= batchBytes
-    const text = this.#sink.take(full ? batchBytes + slackBytes : slackBytes)
+    const text = this.#sink.take(full ? batchBytes + slackBytes : 0)
     // Room for all of it at once spares a turn through the thread pool for every 16 KiB.
     const options = { params: level1, chunkSize: Math.max(1024, text.length >> 1) }
     const compressing =

@@ -39,6 +39,7 @@ export class Execution {
   #stopInterrupting: CancelTimer | undefined
   #lease: Lease | null = null
   #columns: readonly Column[] | null = null
+  #progressSent = ''
 
   constructor(options: ExecutionOptions) {
     this.#options = options
@@ -167,6 +168,9 @@ export class Execution {
     if (!this.#lease || this.#canceled) return
     const { percentage, rows_processed: rows } = this.#lease.connection.progress
     const fraction = percentage >= 0 ? Math.min(1, percentage / 100) : null
+    const progress = `${fraction} ${rows}`
+    if (progress === this.#progressSent) return
+    this.#progressSent = progress
     this.#options.send({ type: 'progress', id: this.#options.id, fraction, rows: Number(rows) })
   }
 

@@ -6,12 +6,14 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { getCompileCacheDir } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Deferred, deferred } from '../../async/index.ts'
+import { type Clock, type Deferred, deferred } from '../../async/index.ts'
 import type { TableView } from '../../domain/index.ts'
 import { EngineError, type EngineLogger } from '../contract.ts'
+import { Mailbag } from './mailbag.ts'
 import type { Answers, CallName, FromProcess, OpenMessage, ProcessStatement, ToProcess } from './protocol.ts'
 import { ProcessRun } from './run.ts'
 
@@ -27,6 +29,13 @@ export interface EngineProcessOptions {
   /** Statements that may run at once. */
   readonly statementsMax: number
   readonly logger: EngineLogger
+  readonly clock: Clock
+}
+
+/** Where this process keeps what it compiled, the engine's process keeps its own: Node adds a folder of its version to either. */
+function compileCache(): { NODE_COMPILE_CACHE?: string } {
+  const folder = getCompileCacheDir()
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: dirname(folder) }
 }
 
 export class EngineProcess {
@@ -36,6 +45,7 @@ export class EngineProcess {
   readonly #ended = deferred()
   readonly #calls = new Map<number, Deferred<Answers[CallName]>>()
   readonly #runs = new Map<number, ProcessRun>()
+  readonly #mailbag: Mailbag<ToProcess>
   #nextId = 1
   #isEnded = false
 
@@ -50,18 +60,25 @@ export class EngineProcess {
         HOME: this.#folder,
         TMPDIR: tmpdir(),
         TZ: 'UTC',
+        ...compileCache(),
         UV_THREADPOOL_SIZE: `${Math.min(threadsMax, options.statementsMax + spareThreads)}`,
       },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
+    // A channel that breaks is followed by `exit`, which fails everything.
+    this.#mailbag = new Mailbag(messages => {
+      if (this.#child.connected) this.#child.send([...messages], () => {})
+    }, options.clock)
     this.#ready.promise.catch(() => {})
-    this.#child.on('message', (message: FromProcess) => this.#receive(message))
+    this.#child.on('message', (messages: readonly FromProcess[]) => {
+      for (const message of messages) this.#receive(message)
+    })
     this.#child.on('error', error => this.#end(`could not be started: ${error.message}`))
     this.#child.on('exit', (code, signal) => this.#end(signal ? `was ended by ${signal}` : `ended with code ${code}`))
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       options.logger.warn({ engine: options.engine, text: text.slice(0, 4000) }, 'the engine process says')
     })
-    this.#post({
+    this.#mailbag.post({
       type: 'open',
       folder: this.#folder,
       connections: options.statementsMax + spareThreads,
@@ -92,7 +109,7 @@ export class EngineProcess {
     const answer = deferred<Answers[CallName]>()
     if (this.#isEnded) throw died()
     this.#calls.set(id, answer)
-    this.#post({ type: 'call', id, call, statement })
+    this.#mailbag.post({ type: 'call', id, call, statement })
     return answer.promise as Promise<Answers[Name]>
   }
 
@@ -100,13 +117,13 @@ export class EngineProcess {
   run(statement: ProcessStatement): ProcessRun {
     const id = this.#nextId++
     const run = new ProcessRun({
-      credit: () => this.#post({ type: 'credit', id }),
-      cancel: () => this.#post({ type: 'cancel', id }),
+      credit: () => this.#mailbag.post({ type: 'credit', id }),
+      cancel: () => this.#mailbag.post({ type: 'cancel', id }),
     })
     if (this.#isEnded) run.fail(died())
     else {
       this.#runs.set(id, run)
-      this.#post({ type: 'run', id, statement, credits: ProcessRun.credits })
+      this.#mailbag.post({ type: 'run', id, statement, credits: ProcessRun.credits })
     }
     return run
   }
@@ -119,11 +136,6 @@ export class EngineProcess {
       this.#child.kill('SIGKILL')
     }
     await this.#ended.promise
-  }
-
-  #post(message: ToProcess): void {
-    // A channel that breaks is followed by `exit`, which fails everything.
-    if (this.#child.connected) this.#child.send(message, () => {})
   }
 
   #receive(message: FromProcess): void {

@@ -11,6 +11,8 @@
  *     credit ───────────────────▶
  *     cancel ───────────────────▶         interrupt until it has ended
  *          ◀─────── ended | failed        the last message of a run
+ *
+ * What one of them says within a turn of its loop travels together, as a list: see `mailbag.ts`.
  */
 import type { Column, TableView, WireValue } from '../../domain/index.ts'
 import type { EngineFailure, EstimateAnswer, PreparedAnswer, RowBatch } from '../contract.ts'

@@ -3,42 +3,9 @@
  * Every statement can be repeated: MySQL commits each by itself, so a node that dies half-way leaves the rest to the next.
  */
 import { Migration } from '@mikro-orm/migrations'
+import { type ColumnTypes, columnTypes, isMySql } from './column-types.ts'
 
-interface Types {
-  readonly id: string
-  readonly word: string
-  readonly label: string
-  readonly scope: string
-  readonly text: string
-  readonly number: string
-  readonly blob: string
-  readonly suffix: string
-}
-
-/** `collation` compares byte by byte and does not ignore trailing spaces: else one user could be taken for another. */
-const mysqlTypes = (collation: string): Types => ({
-  id: 'varchar(64) character set ascii collate ascii_bin',
-  word: 'varchar(32) character set ascii collate ascii_bin',
-  label: `varchar(255) character set utf8mb4 collate ${collation}`,
-  scope: `varchar(300) character set utf8mb4 collate ${collation}`,
-  text: `longtext character set utf8mb4 collate ${collation}`,
-  number: 'bigint',
-  blob: 'longblob',
-  suffix: ` engine=InnoDB default character set utf8mb4 collate ${collation}`,
-})
-
-const sqliteTypes: Types = {
-  id: 'text',
-  word: 'text',
-  label: 'text',
-  scope: 'text',
-  text: 'text',
-  number: 'integer',
-  blob: 'blob',
-  suffix: '',
-}
-
-type Column = readonly [name: string, type: keyof Types, nullable?: 'null']
+type Column = readonly [name: string, type: keyof ColumnTypes, nullable?: 'null']
 
 interface Table {
   readonly name: string
@@ -315,8 +282,8 @@ const quoted = (names: readonly string[]) => names.map(name => `\`${name}\``).jo
 
 export class InitialSchema extends Migration {
   override async up(): Promise<void> {
-    const mysql = this.driver.getPlatform().constructor.name.startsWith('MySql')
-    const types = mysql ? mysqlTypes(await this.#exactCollation()) : sqliteTypes
+    const mysql = isMySql(this.driver)
+    const types = await columnTypes(this.driver, sql => this.execute(sql))
     for (const table of tables) {
       const parts = table.columns.map(
         ([name, type, nullable]) => `\`${name}\` ${types[type]} ${nullable ? 'null' : 'not null'}`,
@@ -333,10 +300,5 @@ export class InitialSchema extends Migration {
     this.addSql(
       "insert into `lease` (`id`, `holder_incarnation`, `holder_node`, `term`, `expires_at`) select 1, '', '', 0, 0 from (select 1 as one) as single where not exists (select 1 from `lease`)",
     )
-  }
-
-  async #exactCollation(): Promise<string> {
-    const [row] = (await this.execute('select version() as version')) as unknown as { version: string }[]
-    return row?.version.includes('MariaDB') ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin'
   }
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { Agent, request } from 'node:http'
 import test from 'ava'
 import { TestCluster } from '../../support/nodes.ts'
+import { endless } from '../../support/sleeping.ts'
 import { StreamClient } from '../../support/wire.ts'
 
 // DuckDB ends with its node: what runs is waited for this long, then it runs again elsewhere.
@@ -16,7 +17,7 @@ test('draining: subscribers are sent on, long polls answered, connections told t
   ]
   const { token } = await leaving.session('ann')
   const { handle } = await leaving.submit(token, {
-    sql: 'select count(*) from range(1000000000) a(i), range(1000000000) b(j) where (i * j) % 7 = 1',
+    sql: endless,
   })
   const client = await new StreamClient(leaving.url, { token }).opened()
   const unauthenticated = await new StreamClient(leaving.url).opened()

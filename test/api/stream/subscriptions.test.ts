@@ -81,6 +81,21 @@ test('a subscriber from the first version on sees every version once, in order, 
   t.deepEqual(versionsOf(other, 's', handle), [last.query.version])
 })
 
+test('the first frame of what runs on this node tells how far it is', async t => {
+  const { token } = await node.session('joe')
+  const sql = 'select count(*) as n from flights a join airports b on (a.distance * 31 + length(b.iata)) % 1000003 > 5'
+  const { handle } = await node.submit(token, { sql })
+  const { owner } = await eventually(
+    () => node.query(token, handle),
+    ({ progress }) => progress.fraction > 0,
+  )
+  const client = await connect(t, { token, to: owner.node === node.name ? node : leaving })
+  client.send({ type: 'subscribe', id: 'p', topic: 'query', handle })
+  const first = await client.frame('the present state', frame => frame.type === 'query' && frame.id === 'p')
+  t.true(first.query.progress.fraction > 0)
+  await node.call('DELETE', `/api/v1/queries/${handle}`, { token })
+})
+
 test('a subscriber of a session sees all of its queries, those to come too, and nobody else sees them', async t => {
   const { token } = await node.session('bob')
   const client = await connect(t, { token })

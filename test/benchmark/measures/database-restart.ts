@@ -4,7 +4,7 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import { createConnection } from 'mysql2/promise'
-import { ask, brokenInvariants } from '../../support/invariants.ts'
+import { ask, besidesCounters, brokenInvariants } from '../../support/invariants.ts'
 import { MySqlServer } from '../../support/mysql.ts'
 import { eventually, type NodeProcess, TestCluster } from '../../support/nodes.ts'
 import { sleepingFor } from '../../support/sleeping.ts'
@@ -37,7 +37,8 @@ export async function measureDatabaseRestart(bench: Bench): Promise<void> {
       await cluster.settled(nodes.length)
     }
     await running.end()
-    const lost = await brokenInvariants(url.href, [...running.handles, ...handles])
+    const lost = besidesCounters(await brokenInvariants(url.href, [...running.handles, ...handles]))
+    for (const what of lost.slice(0, 5)) process.stderr.write(`  database-restart: ${what}\n`)
     const [died] = await ask(url.href, 'SELECT COUNT(*) AS n FROM failover')
     const members = await ask(url.href, "SELECT incarnation FROM member WHERE state <> 'alive'")
     bench.tell(

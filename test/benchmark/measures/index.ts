@@ -13,7 +13,7 @@ import { measureManyOrphans } from './many-orphans.ts'
 import { measurePush } from './push.ts'
 import { measurePushFaults } from './push-faults.ts'
 import { measureReference } from './reference.ts'
-import { measureRollingRestart } from './rolling-restart.ts'
+import { measureRollingRestart, measureRollingUpgrade } from './rolling-restart.ts'
 import { measureRunning } from './running.ts'
 import { measureScaling } from './scaling.ts'
 import { measureStatus } from './status.ts'
@@ -38,6 +38,7 @@ export const measures: Readonly<Record<string, Measure>> = {
   'many-orphans': measureManyOrphans,
   'false-takeovers': measureFalseTakeovers,
   'rolling-restart': measureRollingRestart,
+  'rolling-upgrade': measureRollingUpgrade,
   reference: measureReference,
   idle: measureIdle,
 }

@@ -63,10 +63,13 @@ export async function measureJournal(bench: Bench): Promise<void> {
         resultDirectory: null,
         progressMs: 1_000,
       },
-      failurePolicy: { engineFailuresMax: 3, engineDeathsMax: 3, nodeDeathsMax: 20, retryDelayMs: 0 },
+      failurePolicy: {
+        ...{ engineFailuresMax: 3, enginePatienceMs: 0, engineDeathsMax: 3, nodeDeathsMax: 20, retryDelayMs: 0 },
+      },
       ...{ journalFlightsMax: 4, journalBatchMax: 128 },
     },
     events: { committed: () => {}, revived: () => {}, progressed: () => {}, handedOver: () => {} },
+    changeSession: async () => {},
   }
   const journal = new Journal(environment, {
     landed: () => {},

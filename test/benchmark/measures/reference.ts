@@ -15,75 +15,44 @@ import { sizeOf } from '../sizes.ts'
 const submissionsPerSecond = 200
 const looksPerSecond = 200
 
-/** About three minutes; `LENS_BENCH_PATRONS`, `LENS_BENCH_QUEUED`, `LENS_BENCH_REFERENCE_KILLS`. */
-export async function measureReference(bench: Bench): Promise<void> {
-  const stage = new Stage()
-  try {
-    const deployment = await Deployment.start(stage, bench, 'haproxy', {
-      patrons: sizeOf(bench, 'PATRONS', 1_000, 30),
-      queued: sizeOf(bench, 'QUEUED', 1_000, 20),
-      sqlOf: () => endless,
-    })
-    const set = `${deployment.patrons.length} running queries and subscribers`
-    const forMs = bench.brief ? 2_000 : 20_000
-    let turn = 0
-    const [submits, looks] = await Promise.all([
-      openLoop(submissionsPerSecond, forMs, () => deployment.submit()),
-      // Never a list: those are measured by themselves.
-      openLoop(looksPerSecond, forMs, () => deployment.look(1 + 10 * turn++)),
-    ])
-    bench.tell(
-      latencyRow(
-        `reference set-up, through HAProxy: submit at ${submissionsPerSecond}/s`,
-        spreadOf(submits),
-        4,
-        15,
-        set,
-      ),
-      latencyRow(`reference set-up, through HAProxy: status at ${looksPerSecond}/s`, spreadOf(looks), 1.5, 6, set),
-    )
-    const broken = [...deployment.client.failures]
-    await kills(bench, deployment, set)
-    const faults = await deployment.end(true)
-    for (const why of [broken, faults].flatMap(all => all.slice(0, 5))) process.stderr.write(`  reference: ${why}\n`)
-    bench.tell(
-      boundRow('reference set-up: failed requests before the kills', broken.length, 0, ''),
-      boundRow('reference set-up: lost or repeated queries, missed or repeated versions', faults.length, 0, ''),
-    )
-  } finally {
-    await stage.end()
-  }
+/** How long its load is on a cluster before one of its nodes is killed, in milliseconds. */
+const warmUpMs = 5_000
+
+/** From the kill to the new status, in milliseconds. */
+interface KillTimes {
+  /** At subscribers whose node lives. */
+  readonly stayed: number[]
+  /** At those of the victim. */
+  readonly moved: number[]
 }
 
-/** Under the same submissions; a patron's time ends when it has the version in which another node has its query QUEUED again. */
-async function kills(bench: Bench, deployment: Deployment, set: string): Promise<void> {
-  const trials = sizeOf(bench, 'REFERENCE_KILLS', 6, 1)
-  const { cluster } = deployment
-  const stayed: number[] = []
-  const moved: number[] = []
-  for (let trial = 0; trial < trials; trial++) {
-    const leader = await cluster.leader()
-    const victim = cluster.running.find(node => node !== leader) as NodeProcess
-    let over = false
-    const load = (async () => {
-      while (!over) await openLoop(submissionsPerSecond, 500, () => deployment.submit())
-    })()
-    const times = await Promise.all([
-      ...deployment.patrons
-        .filter(({ latest }) => latest?.view.owner.node === victim.name)
-        .map(patron => timeOf(patron, victim)),
-      killed(victim),
-    ])
-    const [killedAt] = times.splice(-1) as [number]
-    for (const { at, kept } of times as { at: number; kept: boolean }[]) (kept ? stayed : moved).push(at - killedAt)
-    over = true
-    await load
-    await (await cluster.start({ name: victim.name, port: victim.port })).ready()
-    await cluster.settled(3)
-    await eventually('every query runs again', () =>
-      deployment.patrons.every(({ latest }) => latest?.view.status === 'RUNNING'),
-    )
+/** About four minutes; `LENS_BENCH_PATRONS`, `LENS_BENCH_QUEUED`, `LENS_BENCH_REFERENCE_KILLS`. */
+export async function measureReference(bench: Bench): Promise<void> {
+  const size = {
+    patrons: sizeOf(bench, 'PATRONS', 1_000, 30),
+    queued: sizeOf(bench, 'QUEUED', 1_000, 20),
+    sqlOf: () => endless,
   }
+  const set = `${size.patrons} running queries and subscribers`
+  const before: string[] = []
+  const faults: string[] = []
+  const times: KillTimes = { stayed: [], moved: [] }
+  // A kill leaves its queries on the others, and the next victim would own half of all, or none: each trial has a set-up of its own.
+  for (let trial = 0; trial < sizeOf(bench, 'REFERENCE_KILLS', 6, 1); trial++) {
+    const stage = new Stage()
+    try {
+      const deployment = await Deployment.start(stage, bench, ['haproxy'], size)
+      if (trial === 0) await latencies(bench, deployment, set)
+      else await openLoop(submissionsPerSecond, bench.brief ? 500 : warmUpMs, () => deployment.submit())
+      before.push(...deployment.client.failures)
+      await kill(deployment, times)
+      faults.push(...(await deployment.end(true)))
+    } finally {
+      await stage.end()
+    }
+  }
+  for (const why of [before, faults].flatMap(all => all.slice(0, 5))) process.stderr.write(`  reference: ${why}\n`)
+  const { stayed, moved } = times
   // In a short run the victim may have subscribers only there, or none.
   if (stayed.length > 0)
     bench.tell(
@@ -94,6 +63,44 @@ async function kills(bench: Bench, deployment: Deployment, set: string): Promise
       ...latencyRow('reference set-up: kill -9 of a node, at its own subscribers', spreadOf(moved), 500, 1_500, set),
       target: 'p50 ≤ 500 ms, p99 ≤ 1500 ms (subscriber’s node killed)',
     })
+  bench.tell(
+    boundRow('reference set-up: failed requests before the kills', before.length, 0, ''),
+    boundRow('reference set-up: lost or repeated queries, missed or repeated versions', faults.length, 0, ''),
+  )
+}
+
+async function latencies(bench: Bench, deployment: Deployment, set: string): Promise<void> {
+  const forMs = bench.brief ? 2_000 : 20_000
+  let turn = 0
+  const [submits, looks] = await Promise.all([
+    openLoop(submissionsPerSecond, forMs, () => deployment.submit()),
+    // Never a list: those are measured by themselves.
+    openLoop(looksPerSecond, forMs, () => deployment.look(1 + 10 * turn++)),
+  ])
+  const submit = `reference set-up, through HAProxy: submit at ${submissionsPerSecond}/s`
+  const look = `reference set-up, through HAProxy: status at ${looksPerSecond}/s`
+  bench.tell(latencyRow(submit, spreadOf(submits), 4, 15, set), latencyRow(look, spreadOf(looks), 1.5, 6, set))
+}
+
+/** Under the same submissions; a patron's time ends when it has the version in which another node has its query QUEUED again. */
+async function kill(deployment: Deployment, { stayed, moved }: KillTimes): Promise<void> {
+  const { cluster, patrons } = deployment
+  const leader = await cluster.leader()
+  const victim = cluster.running.find(node => node !== leader) as NodeProcess
+  let over = false
+  const load = (async () => {
+    while (!over) await openLoop(submissionsPerSecond, 500, () => deployment.submit())
+  })()
+  const [killedAt, ...times] = await Promise.all([
+    killed(victim),
+    ...patrons.filter(({ latest }) => latest?.view.owner.node === victim.name).map(patron => timeOf(patron, victim)),
+  ])
+  for (const { at, kept } of times) (kept ? stayed : moved).push(at - killedAt)
+  over = true
+  await load
+  await (await cluster.start({ name: victim.name, port: victim.port })).ready()
+  await cluster.settled(3)
+  await eventually('every query runs again', () => patrons.every(({ latest }) => latest?.view.status === 'RUNNING'))
 }
 
 async function killed(victim: NodeProcess): Promise<number> {

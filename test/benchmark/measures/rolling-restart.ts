@@ -1,10 +1,13 @@
 /**
  * A deployment: every node in turn is asked to leave and started again, behind HAProxy and behind nginx, under 500 requests/s, with a
- * thousand subscribers of a thousand running queries. What fails, what is lost or repeated, and how long anybody waits.
+ * thousand subscribers of a thousand running queries. What fails, what is lost or repeated, and how long anybody waits. And the same with
+ * the build before this one: all are upgraded, one is rolled back and upgraded again, and so on.
  */
 import { Stage } from '../../faults/stage.ts'
 import { ask } from '../../support/invariants.ts'
+import { type NodeProcess, presentEntry } from '../../support/nodes.ts'
 import type { ProxyKind } from '../../support/proxies.ts'
+import { previousRelease } from '../../support/releases/releases.ts'
 import { restart } from '../../support/restarts.ts'
 import { sleepingFor } from '../../support/sleeping.ts'
 import type { Bench } from '../bench.ts'
@@ -18,23 +21,38 @@ const perSecond = 500
  * `LENS_BENCH_REQUESTS` requests behind each proxy: 50,000, so 100,000 in all, about two minutes each and the ends of the queries;
  * `LENS_BENCH_PATRONS` subscribers, each with its running query.
  */
-export async function measureRollingRestart(bench: Bench): Promise<void> {
+export const measureRollingRestart = (bench: Bench) => behindEach(bench, 'rolling restart', false)
+
+/** As `measureRollingRestart`, from the build before this one. */
+export const measureRollingUpgrade = (bench: Bench) => behindEach(bench, 'rolling upgrade', true)
+
+async function behindEach(bench: Bench, what: string, upgrades: boolean): Promise<void> {
   for (const kind of ['haproxy', 'nginx'] as const) {
     const stage = new Stage()
     try {
-      await behind(bench, stage, kind)
+      const entries = [presentEntry]
+      if (upgrades) entries.unshift((await previousRelease(stage)).entry)
+      await behind(bench, stage, kind, `${what} behind ${kind}`, entries)
     } finally {
       await stage.end()
     }
   }
 }
 
-async function behind(bench: Bench, stage: Stage, kind: ProxyKind): Promise<void> {
+/** `entries`: what runs at first, and what is brought in. */
+async function behind(
+  bench: Bench,
+  stage: Stage,
+  kind: ProxyKind,
+  name: string,
+  entries: readonly string[],
+): Promise<void> {
   const requests = sizeOf(bench, 'REQUESTS', 50_000, 2_000)
   const patrons = sizeOf(bench, 'PATRONS', 1_000, 30)
   // Some end within the drain's grace, some are stopped and run again elsewhere.
   const seconds = bench.brief ? 2 : 20
-  const deployment = await Deployment.start(stage, bench, kind, {
+  const deployment = await Deployment.start(stage, bench, [kind], {
+    entry: entries[0],
     patrons,
     queued: sizeOf(bench, 'QUEUED', 1_000, 20),
     sqlOf: patron => sleepingFor(seconds * (1_000 + 10 * (patron % 100))),
@@ -47,12 +65,16 @@ async function behind(bench: Bench, stage: Stage, kind: ProxyKind): Promise<void
     over = true
   })
   let restarts = 0
+  const replace = async (node: NodeProcess, entry: string) => {
+    cluster.entry = entry
+    await restart(cluster, node)
+    await cluster.settled(3)
+    restarts++
+  }
+  const [first, last] = [entries[0], entries.at(-1)] as [string, string]
   do {
-    for (const node of cluster.running.slice(0, 3)) {
-      await restart(cluster, node)
-      await cluster.settled(3)
-      restarts++
-    }
+    for (const node of cluster.running.slice(0, 3)) await replace(node, last)
+    if (first !== last) await replace(cluster.running[0] as NodeProcess, first)
   } while (!over)
   await load
   const asked = client.answered + client.failures.length - before
@@ -61,12 +83,11 @@ async function behind(bench: Bench, stage: Stage, kind: ProxyKind): Promise<void
   const faults = await deployment.end()
   const pauses = await pausesOf(cluster.storeUrl)
   const died = await ask(cluster.storeUrl, 'SELECT node_id, cause FROM failover')
-  const errors = failed.length > 0 ? deployment.proxy.errors() : []
+  const errors = failed.length > 0 ? deployment.proxies.flatMap(proxy => proxy.errors()) : []
   for (const why of [failed, faults, errors].flatMap(all => all.slice(0, 5)))
     process.stderr.write(`  ${kind}: ${why}\n`)
   const ended = deployment.patrons.reduce((sum, patron) => sum + patron.ended, 0)
   const versions = deployment.patrons.reduce((sum, patron) => sum + patron.versions, 0)
-  const name = `rolling restart behind ${kind}`
   bench.tell(
     {
       ...boundRow(`${name}: failed requests`, failed.length, 0, ''),

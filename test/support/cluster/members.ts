@@ -26,6 +26,8 @@ import { handOver } from './queries.ts'
 import { logOf } from './quiet-log.ts'
 
 export interface MemberOptions {
+  /** The newest that it reads; 1 unless given. */
+  readonly snapshotVersion?: number
   readonly url: string
   readonly name: string
   readonly port?: number
@@ -139,7 +141,7 @@ export async function startMember(t: Teardown, given: MemberOptions): Promise<Me
     address,
     secret: 'a secret of the tests',
     softwareVersion: '0.0.0',
-    snapshotVersion: 1,
+    snapshotVersion: given.snapshotVersion ?? 1,
     leaseMs,
     heartbeatMs,
     drainGraceMs: 1000,

@@ -1,0 +1,10 @@
+/** The parts that all pages are made of. */
+export { Button } from './button.tsx'
+export { Confirm } from './confirm.tsx'
+export { useLoad } from './load.ts'
+export { Advice, Empty, ErrorNote, textOf } from './notes.tsx'
+export { Page } from './page.tsx'
+export { Status, type Tone, toneOf } from './status.tsx'
+export { type Column, Table } from './table.tsx'
+export { durationText, Time, useNow } from './time.tsx'
+export { Toasts, toast } from './toasts.tsx'
