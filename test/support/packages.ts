@@ -13,6 +13,16 @@ const serverFolders = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin'
 /** Debian keeps each PostgreSQL beside the others: `15/bin`, `17/bin`. */
 const postgresFolder = '/usr/lib/postgresql'
 
+/**
+ * Test files run side by side and need the same at the same moment. What apt-get locks of itself is not enough: the first to be done
+ * cleans away the archives that the second is unpacking. So one after the other, and the second finds that there is nothing left to do.
+ */
+const lock = '/run/lens-ha-tests-install.lock'
+const install = `
+[ "$(dpkg-query --show --showformat='\${db:Status-Status}' "$1" 2>/dev/null)" = installed ] && exit 0
+apt-get -qq -o DPkg::Lock::Timeout=300 update &&
+apt-get -qq -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$1"`
+
 /** The first of these programs that is installed, with its path; null when none is. */
 export async function installedProgram(names: readonly string[]): Promise<string | null> {
   const versions = await readdir(postgresFolder).catch((): string[] => [])
@@ -46,11 +56,10 @@ export async function requiredProgram(names: readonly string[], debianPackage: s
   )
   if (!isDebian || process.getuid?.() !== 0) throw new Error(missing)
   process.stderr.write(`installing ${debianPackage}, which the tests need\n`)
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  const wait = ['-o', 'DPkg::Lock::Timeout=300']
   try {
-    await execute('apt-get', ['-qq', ...wait, 'update'], { env })
-    await execute('apt-get', ['-qq', '-y', ...wait, '--no-install-recommends', 'install', debianPackage], { env })
+    await execute('flock', [lock, 'sh', '-c', install, 'install', debianPackage], {
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    })
   } catch (error) {
     throw new Error(`${missing}; installing it failed`, { cause: error })
   }
