@@ -20,8 +20,8 @@ const postgresFolder = '/usr/lib/postgresql'
 const lock = '/run/lens-ha-tests-install.lock'
 const install = `
 [ "$(dpkg-query --show --showformat='\${db:Status-Status}' "$1" 2>/dev/null)" = installed ] && exit 0
-apt-get -qq -o DPkg::Lock::Timeout=300 update &&
-apt-get -qq -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$1"`
+apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update &&
+apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 --no-install-recommends install "$1"`
 
 /** The first of these programs that is installed, with its path; null when none is. */
 export async function installedProgram(names: readonly string[]): Promise<string | null> {
@@ -61,7 +61,8 @@ export async function requiredProgram(names: readonly string[], debianPackage: s
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
     })
   } catch (error) {
-    throw new Error(`${missing}; installing it failed`, { cause: error })
+    const { stderr = '' } = error as { stderr?: string }
+    throw new Error(`${missing}; installing it failed: ${stderr.trim().slice(-1_000)}`, { cause: error })
   }
   const installed = await installedProgram(names)
   if (!installed) throw new Error(`${debianPackage} was installed and brought none of ${names.join(', ')}`)
