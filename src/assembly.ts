@@ -7,19 +7,20 @@
 import { type ActorEnvironment, OwedEnds, QueryHost, SessionHost } from './actors/index.ts'
 import { backoffDelayMs, type Clock, type Random } from './async/index.ts'
 import { Cluster, type ClusterOptions, LogLevels, type OwnLogLevel } from './cluster/index.ts'
-import type { Config } from './config/index.ts'
+import type { Config, WebhookConfig } from './config/index.ts'
 import { LensError, lanes, queryMachineVersion } from './domain/index.ts'
 import type { Engines } from './engines/index.ts'
-import { audited, type Gateway, type GatewayOptions, LensGateway } from './gateway/index.ts'
+import { audited, type Gateway, type GatewayOptions, LensGateway, viewOfRow, WebhookDesk } from './gateway/index.ts'
 import { HandOverNews } from './hand-over-news.ts'
 import type { AuditLog, Logger } from './observability/index.ts'
 import { ResultReader, removeLeftovers, removeResultFiles } from './results/index.ts'
-import type { Store } from './store/index.ts'
+import type { Store, WebhookInterest } from './store/index.ts'
+import { type ChannelSettings, WebhookDuty, type WebhookDutyOptions } from './webhooks/index.ts'
 
 /** The groups of the configuration that matter behind the doors. */
 export type AssemblyConfig = Pick<
   Config,
-  'node' | 'cluster' | 'drain' | 'lanes' | 'limits' | 'sessions' | 'results' | 'queries' | 'auth'
+  'node' | 'cluster' | 'drain' | 'lanes' | 'limits' | 'sessions' | 'results' | 'queries' | 'webhooks' | 'auth'
 >
 
 export interface AssemblyOptions {
@@ -41,6 +42,8 @@ export interface AssemblyOptions {
   readonly onCommitted?: (steps: Parameters<ActorEnvironment['events']['committed']>[0]) => void
   /** Told of every commit of the journal. */
   readonly onBatch?: ActorEnvironment['events']['batched']
+  /** What becomes of deliveries to webhooks. */
+  readonly deliveries?: Pick<WebhookDutyOptions, 'onAttempt' | 'onBacklog'>
   /** Somebody asks this node to leave. */
   readonly onDrainRequested: () => void
   /** It cannot go on: another live process took its name. */
@@ -53,6 +56,8 @@ const membersReadMs = 500
 const progressMs = 500
 const journalFlightsMax = 4
 const journalBatchMax = 128
+/** How soon the leader finds what another node's query owes to a webhook. */
+const webhookPollMs = 500
 
 export class Assembly {
   readonly host: QueryHost
@@ -62,6 +67,7 @@ export class Assembly {
   /** The gateway as front doors are given it. */
   readonly door: Gateway
   readonly #options: AssemblyOptions
+  readonly #webhooks: WebhookDuty
 
   constructor(options: AssemblyOptions) {
     this.#options = options
@@ -72,6 +78,15 @@ export class Assembly {
       if (resultDirectory !== null) await removeResultFiles(resultDirectory, handle)
     }
 
+    this.#webhooks = new WebhookDuty({
+      store: store.webhooks,
+      webhooks: Object.entries(config.webhooks).map(channelOf),
+      views: async handles => (await store.queries.read(handles)).filter(row => row.finished).map(viewOfRow),
+      ...{ clock, random, log: logger.child({ part: 'webhooks' }), pollMs: webhookPollMs },
+      databaseNow: () => this.cluster.databaseNow(),
+      onAttempt: options.deliveries?.onAttempt ?? (() => undefined),
+      onBacklog: options.deliveries?.onBacklog ?? (() => undefined),
+    })
     const environment = this.#environment()
     const owedEnds = new OwedEnds(environment)
     this.host = new QueryHost(environment, (engine, lane) => this.cluster.budgetOf(engine, lane))
@@ -108,6 +123,7 @@ export class Assembly {
         if (removed > 0) logger.info({ removed }, 'removed what was left of results that are gone')
       },
       onOwedEnds: goesOn => owedEnds.settle(goesOn),
+      duties: [this.#webhooks],
       onSessionsEnded: ids => this.gateway.sessionClosed(ids),
       onCutOff: () => {
         logger.error({}, 'cut off from the database and from every peer: ending what the engines run')
@@ -128,6 +144,7 @@ export class Assembly {
         ...{ node: node.id, own: options.logLevel, clock, random },
         ...{ bus: this.cluster.bus, watch: this.cluster.watch },
       }),
+      webhooks: new WebhookDesk(store.webhooks, knownWebhooks(config.webhooks), () => this.#webhooks.wake()),
       settings: {
         admins: config.auth.admins,
         sessionIdleMs: idleMs,
@@ -196,6 +213,7 @@ export class Assembly {
         committed: steps => {
           onCommitted?.(steps)
           this.gateway.committed(steps)
+          if (steps.some(({ snapshot }) => snapshot.context.finishedAt !== null)) this.#webhooks.wake()
         },
         ...(onBatch ? { batched: onBatch } : {}),
         revived: states => this.gateway.committed(states),
@@ -258,4 +276,21 @@ export class Assembly {
     await this.#options.engines.stop()
     await this.#options.store.close()
   }
+}
+
+function channelOf([name, webhook]: readonly [string, WebhookConfig]): ChannelSettings {
+  const { url = '', secret, secretBefore, ...rest } = webhook
+  return { ...rest, name, url, secrets: [secret, secretBefore].filter(one => one !== undefined) }
+}
+
+function knownWebhooks(webhooks: AssemblyConfig['webhooks']) {
+  return webhookInterests(webhooks).map(interest => ({ ...interest, url: webhooks[interest.name]?.url ?? '' }))
+}
+
+/** Which ends the store notes for which webhook. */
+export function webhookInterests(webhooks: AssemblyConfig['webhooks']): WebhookInterest[] {
+  return Object.entries(webhooks).map(([name, { outcomes, users }]) => ({
+    ...{ name, outcomes },
+    users: users.length > 0 ? users : null,
+  }))
 }

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { ApiServer } from './api/index.ts'
-import { Assembly } from './assembly.ts'
+import { Assembly, webhookInterests } from './assembly.ts'
 import { type Clock, deferred, type Random, systemClock, systemRandom } from './async/index.ts'
 import { Authentication, RequestRates } from './auth/index.ts'
 import { type ClusterCount, periodsOf, slotKey } from './cluster/index.ts'
@@ -24,7 +24,7 @@ import {
   type Metrics,
   openAuditLog,
 } from './observability/index.ts'
-import { leaseModuleOf, openStore, type Store } from './store/index.ts'
+import { type Backlog, leaseModuleOf, openStore, type Store } from './store/index.ts'
 import { NodeTls } from './tls/index.ts'
 
 export interface NodeDependencies {
@@ -98,7 +98,14 @@ class Node implements RunningNode {
     const { url, connectionsMax, retryMs } = storeConfig
     const storeTls = { mode: storeConfig.tls.mode, credentials: this.#tls.towardsStore }
     const storeLogger = logger.child({ part: 'store' })
-    const store = openStore({ url, tls: storeTls, connectionsMax, retryMs, clock, random, logger: storeLogger })
+    const webhooks = webhookInterests(config.webhooks)
+    // From the start on: the first increase of a series that was not there is none to Prometheus.
+    for (const { name: webhook } of webhooks)
+      for (const outcome of ['delivered', 'failed', 'dead'])
+        this.#metrics.webhookDeliveries.inc({ webhook, outcome }, 0)
+    const store = openStore({
+      ...{ url, tls: storeTls, connectionsMax, retryMs, clock, random, logger: storeLogger, webhooks },
+    })
     const engines = openEngines(
       { engines: config.engines },
       {
@@ -148,6 +155,10 @@ class Node implements RunningNode {
       onBatch: (queries, seconds) => {
         this.#metrics.journalBatchSize.observe(queries)
         this.#metrics.journalCommitSeconds.observe(seconds)
+      },
+      deliveries: {
+        onAttempt: (webhook, outcome) => this.#metrics.webhookDeliveries.inc({ webhook, outcome }),
+        onBacklog: backlog => backlogInto(this.#metrics, backlog, clock.now()),
       },
       onDrainRequested: () => {
         logger.info({}, 'asked to drain')
@@ -271,6 +282,16 @@ function readInto(metrics: Metrics, { cluster, host }: Assembly, store: Store, e
       metrics.queued.set({ engine, lane }, host.lanes.waiting(engine, lane))
       metrics.slots.set({ engine, lane }, cluster.budgetOf(engine, lane))
     }
+  }
+}
+
+/** Of the leader alone: on others and on who led before there is nothing. */
+function backlogInto(metrics: Metrics, backlog: readonly Backlog[], nowMs: number): void {
+  for (const gauge of [metrics.webhookPending, metrics.webhookDead, metrics.webhookOldest]) gauge.reset()
+  for (const { webhook, pending, dead, oldestPendingAt } of backlog) {
+    metrics.webhookPending.set({ webhook }, pending)
+    metrics.webhookDead.set({ webhook }, dead)
+    metrics.webhookOldest.set({ webhook }, oldestPendingAt === null ? 0 : (nowMs - Date.parse(oldestPendingAt)) / 1000)
   }
 }
 

@@ -36,9 +36,23 @@ function yamlGroup(node: SchemaNode, depth: number): string[] {
       return [...lines, `${indent}${empty ? '# ' : ''}${key}:`, ...inner]
     }
     const map = mapValue(child)
-    if (map?.properties) return [...lines, `${indent}${key}:`, ...yamlMap(child, map, depth + 1)]
+    if (map?.properties) {
+      const entries = yamlMap(child, map, depth + 1)
+      return [...lines, ...(entries.length > 0 ? [`${indent}${key}:`, ...entries] : emptyMap(key, map, indent))]
+    }
     return [...lines, yamlLeaf(key, child.default, indent)]
   })
+}
+
+/** A map without entries, and as comments what an entry may have. */
+function emptyMap(key: string, value: SchemaNode, indent: string): string[] {
+  return [
+    `${indent}${key}: {}`,
+    `${indent}# NAME:`,
+    ...yamlGroup(value, 1)
+      .flatMap(part => part.split('\n'))
+      .map(line => `${indent}# ${line}`),
+  ]
 }
 
 /** The entries that a map has by default, each with all keys of its value. */

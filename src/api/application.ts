@@ -33,6 +33,7 @@ import { preparedQueryRoutes } from './v1/prepared-queries.ts'
 import { queryRoutes } from './v1/queries.ts'
 import { sharedSchemas } from './v1/schemas.ts'
 import { sessionRoutes } from './v1/sessions.ts'
+import { webhookRoutes } from './v1/webhooks.ts'
 
 const ordinaryHeaders = {
   'cache-control': 'no-store',
@@ -182,6 +183,7 @@ export async function buildApplication(
   preparedQueryRoutes(app, context)
   clusterRoutes(app, context)
   logLevelRoutes(app, context)
+  webhookRoutes(app, context)
   machineRoutes(app, context)
   authRoutes(app, context)
   if (config.lensApi.enabled) await lensRoutes(app, context)

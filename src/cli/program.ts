@@ -11,6 +11,7 @@ import { addTopCommand } from './commands/top.ts'
 import { addUpCommand } from './commands/up.ts'
 import { addUserCommands } from './commands/users.ts'
 import { addWatchCommand } from './commands/watch.ts'
+import { addWebhookCommands } from './commands/webhooks.ts'
 import { type ExitCode, exitCodes, reportFailure } from './exit-codes.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -60,6 +61,7 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   addShellCommand(program, terminal, run)
   addListCommands(program, terminal, run)
   addLogLevelCommand(program, terminal, run)
+  addWebhookCommands(program, terminal, run)
   addWatchCommand(program, terminal, run)
   addTopCommand(program, terminal, run)
   addUserCommands(program, terminal, run)

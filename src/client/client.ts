@@ -10,6 +10,9 @@ import type {
   ChangeSessionBody,
   ClusterFrameBody,
   ClusterView,
+  DeliveryFilter,
+  DeliveryPage,
+  DeliveryView,
   EngineView,
   Estimate,
   FailoverView,
@@ -28,6 +31,7 @@ import type {
   SessionView,
   SubmitBody,
   TableView,
+  WebhookView,
   WireValue,
 } from '../api/v1/wire.ts'
 import { clusterChangesOf } from './cluster-feed.ts'
@@ -234,6 +238,23 @@ export class LensClient implements AsyncDisposable {
     const path = `/api/v1/log-level${queryOf({ node })}`
     const body = { level, forMs }
     return (await this.#connection.call<{ nodes: readonly LogLevelView[] }>({ method: 'PUT', path, body })).nodes
+  }
+
+  /** The webhooks, and how much is owed to each. Admins only. */
+  async webhooks(): Promise<readonly WebhookView[]> {
+    const path = '/api/v1/webhooks'
+    return (await this.#connection.call<{ webhooks: readonly WebhookView[] }>({ method: 'GET', path })).webhooks
+  }
+
+  /** What was owed to webhooks and what became of it, newest query first. Admins only. */
+  deliveries(filter: DeliveryFilter = {}): Promise<DeliveryPage> {
+    return this.#connection.call({ method: 'GET', path: `/api/v1/webhooks/deliveries${queryOf({ ...filter })}` })
+  }
+
+  /** Has a delivery tried again, whatever became of it. Admins only. */
+  repeatDelivery(webhook: string, handle: string): Promise<DeliveryView> {
+    const path = `/api/v1/webhooks/${encodeURIComponent(webhook)}/deliveries/${encodeURIComponent(handle)}`
+    return this.#connection.call({ method: 'POST', path })
   }
 
   async engines(): Promise<readonly EngineView[]> {

@@ -12,6 +12,7 @@ import { type RetentionLimits, Sweeps } from './duties/sweeps.ts'
 import { Elector } from './elector.ts'
 import type { EarlyCause } from './failure-detector.ts'
 import type { Heartbeat } from './heartbeat.ts'
+import type { LeaderDuty } from './leader-duty.ts'
 import type { MemberWatch } from './member-watch.ts'
 import type { Membership } from './membership.ts'
 import type { ClusterLog, ClusterStores, CountUp, Recovered } from './ports.ts'
@@ -43,6 +44,7 @@ export interface LeadershipOptions {
   readonly onLeftovers: (goesOn: () => boolean) => Promise<void>
   readonly onOwedEnds: (goesOn: () => boolean) => Promise<void>
   readonly onSessionsEnded: (ids: readonly string[]) => void
+  readonly duties: readonly LeaderDuty[]
 }
 
 export interface Leadership {
@@ -68,5 +70,6 @@ export function createLeadership(options: LeadershipOptions): Leadership {
   elector.addDuty(new Rebalancing({ ...options, store, queries: stores.queries }))
   elector.addDuty(new SnapshotFormatDuty({ ...options, store }))
   elector.addDuty(new Sweeps(options))
+  for (const duty of options.duties) elector.addDuty(duty)
   return { elector, fencing, budgets }
 }

@@ -9,6 +9,7 @@ import type { RetentionLimits } from './duties/sweeps.ts'
 import { FailureDetector } from './failure-detector.ts'
 import { type Heartbeat, type LeaseModule, ThreadHeartbeat } from './heartbeat.ts'
 import { Isolation } from './isolation.ts'
+import type { LeaderDuty } from './leader-duty.ts'
 import { createLeadership, type Leadership } from './leadership.ts'
 import { MemberWatch } from './member-watch.ts'
 import { Membership } from './membership.ts'
@@ -51,6 +52,8 @@ export interface ClusterOptions {
   readonly onLeftovers?: (goesOn: () => boolean) => Promise<void>
   /** As leader: asks engines once for the ends that they still owe. */
   readonly onOwedEnds?: (goesOn: () => boolean) => Promise<void>
+  /** What else the leader does. */
+  readonly duties?: readonly LeaderDuty[]
   /** As leader: these sessions were expired or removed. (Peers are told by the bus.) */
   readonly onSessionsEnded?: (ids: readonly string[]) => void
   /** Neither database nor peers answer for three leases: end the engine processes. */
@@ -128,6 +131,7 @@ export function createParts(options: ClusterOptions, hooks: PartHooks): ClusterP
     onLeftovers: options.onLeftovers ?? (async () => undefined),
     onOwedEnds: options.onOwedEnds ?? (async () => undefined),
     onSessionsEnded: hooks.sessionsEnded,
+    duties: options.duties ?? [],
   })
   const budgets = new SlotBudgets({
     store: stores.cluster,

@@ -52,6 +52,8 @@ export function derive(tree: Tree, merge: Merge, cwd: string, sourceOf: (key: st
   for (const [name, engine] of Object.entries(engines)) {
     if (isTree(engine)) deriveEngine(name, engine, tree, cwd, fault)
   }
+  for (const [name, webhook] of Object.entries(tree.webhooks as Tree))
+    if (isTree(webhook)) judgeWebhook(`webhooks.${name}`, webhook, fault)
   judge(config as Config, merge, fault)
   judgeTls(config as Config, merge, fault)
   return config as Config
@@ -94,6 +96,14 @@ function judgeEngine(name: string, engine: Tree, fault: (key: string, message: s
   // The URL may hold a password: it is not shown.
   if (form && typeof engine.url === 'string' && !fits(engine.url, form))
     fault(`engines.${name}.url`, `expected ${form.shown}`)
+}
+
+/** Neither the URL nor the secret is shown: both may let their reader in. */
+function judgeWebhook(key: string, { url, secret }: Tree, fault: (key: string, message: string) => void): void {
+  if (secret === undefined) fault(`${key}.secret`, 'required: expected a text of at least 16 characters')
+  const found = typeof url === 'string' ? URL.parse(url) : null
+  if (!found || !/^https?:$/.test(found.protocol) || found.username !== '' || found.password !== '')
+    fault(`${key}.url`, 'required: expected an http or https URL without user and password')
 }
 
 interface UrlForm {

@@ -10,6 +10,7 @@ import { engineSchema, laneSchema } from './engine-schema.ts'
 import { bytes, count, dayMs, derivedMilliseconds, derivedText, flag, group, MiB, milliseconds, text } from './kinds.ts'
 import { storeTlsSchema, tlsSchema } from './tls-schema.ts'
 import type { DeepReadonly } from './tree.ts'
+import { webhookSchema } from './webhook-schema.ts'
 
 export const configSchema = group('Lens HA.', {
   node: group('Who this node is and where it listens.', {
@@ -325,6 +326,10 @@ export const configSchema = group('Lens HA.', {
       3_600_000,
     ),
   }),
+  webhooks: Type.Record(Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' }), webhookSchema, {
+    description: 'Who is told when a query has ended, by name, the same on every node; nobody unless set.',
+    default: {},
+  }),
   auth: authSchema,
   cors: group('Browsers.', {
     origins: Type.Array(Type.String({ minLength: 1 }), {
@@ -365,7 +370,7 @@ export const configSchema = group('Lens HA.', {
       Type.String({
         minLength: 1,
         description:
-          'File of JSON lines about sessions opened and refused, queries submitted and cancelled, rows read, nodes drained, log levels changed; `-` is standard output. None unless set. SIGHUP opens it anew.',
+          'File of JSON lines about sessions opened and refused, queries submitted and cancelled, rows read, nodes drained, log levels changed, deliveries repeated; `-` is standard output. None unless set. SIGHUP opens it anew.',
       }),
     ),
   }),
@@ -381,3 +386,4 @@ export const configSchema = group('Lens HA.', {
 /** The whole configuration, complete: every path absolute, every derived value filled in. Passed down, never global. */
 export type Config = DeepReadonly<Static<typeof configSchema>>
 export type EngineConfig = Config['engines'][string]
+export type WebhookConfig = Config['webhooks'][string]

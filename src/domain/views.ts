@@ -3,6 +3,7 @@
  * vocabulary, so that the client library and the browser can use them too.
  */
 import type {
+  DeliveryState,
   Lane,
   LogLevel,
   MemberState,
@@ -196,4 +197,37 @@ export interface LogLevelChange {
   readonly level: LogLevel | null
   /** After so many milliseconds the configured one returns; null: it stays until the process ends. */
   readonly forMs: number | null
+}
+
+/** A webhook of the configuration, and what is owed to it. */
+export interface WebhookView {
+  readonly name: string
+  /** Scheme, host and port; null where the node that is asked does not have it in its configuration. */
+  readonly url: string | null
+  readonly outcomes: readonly Outcome[]
+  /** Null: everybody's queries. */
+  readonly users: readonly string[] | null
+  readonly pending: number
+  readonly dead: number
+  /** ISO 8601. */
+  readonly oldestPendingAt: string | null
+}
+
+/** What is owed to a webhook for the end of one query. */
+export interface DeliveryView {
+  readonly handle: string
+  readonly webhook: string
+  readonly state: DeliveryState
+  readonly attempts: number
+  /** ISO 8601: the end of the query, or the last time that somebody asked for another delivery. */
+  readonly createdAt: string
+  /** ISO 8601: the next attempt; null when none will be made. */
+  readonly dueAt: string | null
+  /** Why the last attempt failed. */
+  readonly lastError: string | null
+}
+
+export interface DeliveryPage {
+  readonly deliveries: readonly DeliveryView[]
+  readonly nextCursor: string | null
 }

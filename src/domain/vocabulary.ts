@@ -77,6 +77,10 @@ export type OnRecovery = 'auto' | 'rerun' | 'fail'
 /** A member's state as its row says it; `dead` is final for that incarnation. */
 export type MemberState = 'alive' | 'draining' | 'dead'
 
+/** What became of what is owed to a webhook for the end of a query: to be tried (again), received, or given up. */
+export const deliveryStates = ['PENDING', 'DELIVERED', 'DEAD'] as const
+export type DeliveryState = (typeof deliveryStates)[number]
+
 /** From the most severe to none at all; a line is written when its own level is at least as severe as its node's. */
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]

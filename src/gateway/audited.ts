@@ -21,6 +21,7 @@ type Audited = Pick<
   | 'download'
   | 'drain'
   | 'logLevels'
+  | 'webhooks'
 >
 
 /** A statement may be a megabyte; the whole is in the query. */
@@ -120,6 +121,14 @@ function auditedDeeds(gateway: Gateway, log: Pick<AuditLog, 'record'>): Audited 
       const deed = () => gateway.logLevels(principal, node, change)
       const details = { on: node, ...change }
       return change ? record('log-level.changed', { ...who(principal), details }, deed) : deed()
+    },
+    webhooks: {
+      list: principal => gateway.webhooks.list(principal),
+      deliveries: (principal, request) => gateway.webhooks.deliveries(principal, request),
+      again: (principal, webhook, handle) =>
+        record('delivery.repeated', { ...who(principal), handle, details: { webhook } }, () =>
+          gateway.webhooks.again(principal, webhook, handle),
+        ),
     },
   }
 }

@@ -5,6 +5,9 @@
 import type {
   ClusterView,
   Column,
+  DeliveryPage,
+  DeliveryState,
+  DeliveryView,
   EngineView,
   FailoverView,
   Lane,
@@ -24,6 +27,7 @@ import type {
   SessionView,
   TableView,
   TransitionView,
+  WebhookView,
   WireValue,
 } from '../domain/index.ts'
 
@@ -178,6 +182,23 @@ export interface Inspection {
   close(): void
 }
 
+export interface ListDeliveriesRequest {
+  readonly webhook?: string
+  readonly state?: DeliveryState
+  readonly handle?: string
+  readonly limit: number
+  readonly cursor?: string
+}
+
+/** For admins alone; all others get FORBIDDEN. */
+export interface WebhookGateway {
+  list(principal: Principal): Promise<readonly WebhookView[]>
+  /** Newest query first. */
+  deliveries(principal: Principal, request: ListDeliveriesRequest): Promise<DeliveryPage>
+  /** Pending again and due at once, whatever became of it. Rejects with NOT_FOUND when nothing was ever owed. */
+  again(principal: Principal, webhook: string, handle: string): Promise<DeliveryView>
+}
+
 export interface Gateway {
   /** False while draining: readiness, `Connection: close`, long polls answered early. */
   readonly accepting: boolean
@@ -276,6 +297,7 @@ export interface Gateway {
    * Those that did not answer within a second are shown without a level.
    */
   logLevels(principal: Principal, node: string | null, change: LogLevelChange | null): Promise<readonly LogLevelView[]>
+  readonly webhooks: WebhookGateway
   engines(principal: Principal): Promise<readonly EngineView[]>
   tables(principal: Principal, engine: string): Promise<readonly TableView[]>
 }

@@ -38,10 +38,12 @@ import { StatementChecks } from './statement-checks.ts'
 import { SubmissionDesk } from './submission.ts'
 import { frameOf, Views } from './views.ts'
 import { Waits } from './waits.ts'
+import type { WebhookDesk } from './webhook-desk.ts'
 
 const passivateEveryMs = 60_000
 
 export class LensGateway implements Gateway {
+  readonly webhooks: WebhookDesk
   readonly #options: GatewayOptions
   readonly #lookups: Lookups
   readonly #views: Views
@@ -61,6 +63,7 @@ export class LensGateway implements Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options
+    this.webhooks = options.webhooks
     const { store, host, sessions, engines, settings, clock, random, logger, peers, nodeId, databaseNow } = options
     this.#lookups = new Lookups(store, sessions, settings.admins, clock, options.admit)
     this.#views = new Views(store.queries, host, clock)
@@ -126,14 +129,8 @@ export class LensGateway implements Gateway {
     })
     this.#preparedDesk = new PreparedDesk({ ...options, submissions: this.#submissions })
     this.#inspections = new Inspections({ ...options, lookups: this.#lookups })
-    this.#topics = new ClusterTopics({
-      store,
-      cluster: options.cluster,
-      clock,
-      logger,
-      lookups: this.#lookups,
-      revalidateMs: settings.revalidateMs,
-    })
+    const { revalidateMs } = settings
+    this.#topics = new ClusterTopics({ ...options, lookups: this.#lookups, revalidateMs })
   }
 
   start(): void {

@@ -8,6 +8,7 @@ import type { Store } from '../store/index.ts'
 import type { LookupsAdmit } from './lookups.ts'
 import type { ClusterPort, LogLevelPort, PeerPort } from './ports.ts'
 import type { GatewaySettings } from './settings.ts'
+import type { WebhookDesk } from './webhook-desk.ts'
 
 export interface GatewayOptions {
   readonly store: Store
@@ -18,6 +19,7 @@ export interface GatewayOptions {
   readonly peers: PeerPort
   readonly cluster: ClusterPort
   readonly logLevels: LogLevelPort
+  readonly webhooks: WebhookDesk
   readonly settings: GatewaySettings
   readonly clock: Clock
   readonly random: Random

@@ -15,6 +15,7 @@ export type AuditEvent =
   | 'statement.prepared'
   | 'node.drained'
   | 'log-level.changed'
+  | 'delivery.repeated'
 
 /** One deed, done or refused. */
 export interface AuditEntry {

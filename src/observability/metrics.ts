@@ -86,6 +86,16 @@ export function createMetrics() {
       'Certificates read from disk, by use and outcome (`taken`, also once at the start, or `refused`).',
       ['use', 'outcome'],
     ),
+    webhookDeliveries: counter(
+      'lens_webhook_deliveries_total',
+      'Attempts at deliveries to webhooks, by outcome (`delivered`, `failed`, `dead`).',
+      ['webhook', 'outcome'],
+    ),
+    webhookPending: gauge('lens_webhook_pending', 'Deliveries that wait for an attempt, told by the leader.', [
+      'webhook',
+    ]),
+    webhookDead: gauge('lens_webhook_dead', 'Deliveries that were given up, told by the leader.', ['webhook']),
+    webhookOldest: gauge('lens_webhook_oldest_pending_seconds', 'For how long the oldest of them waits.', ['webhook']),
     peers: gauge('lens_peers', 'Peers that this node is connected to.', []),
 
     contentType: registry.contentType,

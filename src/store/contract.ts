@@ -16,6 +16,7 @@ import type { CleanupStore, PageStore, QueryStore } from './query-contract.ts'
 import type { RateStore } from './rate-contract.ts'
 import type { RetentionStore } from './retention-contract.ts'
 import type { PreparedStore, SessionStore } from './session-contract.ts'
+import type { WebhookInterest, WebhookStore } from './webhook-contract.ts'
 
 export type { EngineHandle, QueryEventType } from '../domain/index.ts'
 export type * from './cluster-contract.ts'
@@ -23,6 +24,7 @@ export type * from './query-contract.ts'
 export type * from './rate-contract.ts'
 export type * from './retention-contract.ts'
 export type * from './session-contract.ts'
+export type * from './webhook-contract.ts'
 
 export interface Store {
   readonly dialect: 'mysql' | 'sqlite'
@@ -34,6 +36,7 @@ export interface Store {
   readonly cluster: ClusterStore
   readonly rates: RateStore
   readonly retention: RetentionStore
+  readonly webhooks: WebhookStore
   /** Connects, creates or migrates the schema (one node does it, the others wait), checks that writes report found rows. */
   open(): Promise<void>
   close(): Promise<void>
@@ -51,4 +54,6 @@ export interface StoreOptions {
   readonly connectionsMax: number
   /** How long a method repeats after retryable errors before it gives up with STORE_UNAVAILABLE. */
   readonly retryMs: number
+  /** Who is owed something when a query ends; nobody unless given. */
+  readonly webhooks?: readonly WebhookInterest[]
 }

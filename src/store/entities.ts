@@ -225,6 +225,17 @@ export const failoverColumns = {
   queries: count(),
 }
 
+/** What is owed to a webhook for the end of a query. */
+export const webhookDeliveryColumns = {
+  handle: id().primary(),
+  webhook: id().primary(),
+  state: word(),
+  attempts: count(),
+  createdAt: timeMs(),
+  dueAt: timeMs(),
+  lastError: label().nullable(),
+}
+
 export const Session = defineEntity({ name: 'Session', tableName: 'session', properties: sessionColumns })
 export const SessionTransition = defineEntity({
   name: 'SessionTransition',
@@ -284,6 +295,11 @@ export const UsageCounter = defineEntity({
 })
 export const RateBucket = defineEntity({ name: 'RateBucket', tableName: 'rate_bucket', properties: rateBucketColumns })
 export const Failover = defineEntity({ name: 'Failover', tableName: 'failover', properties: failoverColumns })
+export const WebhookDelivery = defineEntity({
+  name: 'WebhookDelivery',
+  tableName: 'webhook_delivery',
+  properties: webhookDeliveryColumns,
+})
 
 export const entities = [
   Session,
@@ -305,4 +321,5 @@ export const entities = [
   Failover,
   RateBucket,
   SnapshotFormatRow,
+  WebhookDelivery,
 ]

@@ -27,6 +27,7 @@ export interface Tables {
   readonly counter: Names<keyof typeof entity.usageCounterColumns>
   readonly failover: Names<keyof typeof entity.failoverColumns>
   readonly rateBucket: Names<keyof typeof entity.rateBucketColumns>
+  readonly delivery: Names<keyof typeof entity.webhookDeliveryColumns>
 }
 
 /** Backticks are understood by MySQL, MariaDB and SQLite alike. */
@@ -60,6 +61,7 @@ export function tablesOf(orm: MikroORM): Tables {
     counter: names(entity.UsageCounter),
     failover: names(entity.Failover),
     rateBucket: names(entity.RateBucket),
+    delivery: names(entity.WebhookDelivery),
   }
 }
 

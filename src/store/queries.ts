@@ -20,6 +20,7 @@ import type {
   StoredTransition,
   SubmitAnswer,
   TransitionRecord,
+  WebhookInterest,
 } from './contract.ts'
 import type { Database, SqlValue } from './database.ts'
 import { placeholders, type QueryNames } from './names.ts'
@@ -41,10 +42,10 @@ export class Queries implements QueryStore {
   readonly #submissions: Submissions
   readonly #steps: Steps
 
-  constructor(database: Database) {
+  constructor(database: Database, webhooks: readonly WebhookInterest[] = []) {
     this.#database = database
     this.#submissions = new Submissions(database)
-    this.#steps = new Steps(database)
+    this.#steps = new Steps(database, webhooks)
   }
 
   submit(batch: readonly NewQuery[], limits: QueryLimits): Promise<readonly SubmitAnswer[]> {

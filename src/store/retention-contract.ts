@@ -15,7 +15,7 @@ export interface Forgotten {
 /** Every write is the leader's, term-guarded, and one short transaction over rows that an index range named. */
 export interface RetentionStore {
   /**
-   * Deletes the oldest `limit` of these queries (25 at the most), with their transitions, failed attempts and idempotency keys;
+   * Deletes the oldest `limit` of these queries (25 at the most), with their transitions, failed attempts, idempotency keys and deliveries;
    * what still has rows loses these first. By age also the transitions of sessions that ended as long ago. Repeat until it gives zeros.
    */
   forget(term: number, finished: Finished, limit: number): Promise<Forgotten>

@@ -25,7 +25,7 @@ export class Retention implements RetentionStore {
   }
 
   async forget(term: number, finished: Finished, limit: number): Promise<Forgotten> {
-    const { finished: q, transition, failedAttempt, page, key, sessionTransition: s } = this.#database.tables
+    const { finished: q, transition, failedAttempt, page, key, delivery, sessionTransition: s } = this.#database.tables
     const { dialect } = this.#database
     const byAge = 'agoMs' in finished
     const before = byAge ? `${dialect.now} - ${Math.max(0, Math.round(finished.agoMs))}` : `${Number(finished.before)}`
@@ -37,7 +37,7 @@ export class Retention implements RetentionStore {
       const handles = rows.filter(row => row.pages_ === null).map(row => row.handle_)
       const waiting = rows.filter(row => row.pages_ !== null).map(row => row.handle_)
       if (handles.length > 0)
-        for (const table of [q, transition, failedAttempt, page, key])
+        for (const table of [q, transition, failedAttempt, page, key, delivery])
           await transaction.run(
             `${table === key ? `DELETE FROM ${key}` : dialect.deleteFrom(table)} WHERE ${table.handle} IN ${placeholders(handles.length)}`,
             handles,

@@ -5,7 +5,7 @@
  *            └─ fewer: read the rows, go on with those that counted, and say of each other one why not
  */
 import { holdsSlot, type Lane, type QueryStatus } from '../domain/index.ts'
-import type { NewPage, QueryLimits, StepAnswer, StepGroup, TransitionRecord } from './contract.ts'
+import type { NewPage, QueryLimits, StepAnswer, StepGroup, TransitionRecord, WebhookInterest } from './contract.ts'
 import { type Database, parts, type SqlValue, type Statements, type Transaction, Undo } from './database.ts'
 import { queryColumns } from './entities.ts'
 import { acknowledgeGiven } from './given-slots.ts'
@@ -14,6 +14,7 @@ import { placeholders, type QueryNames } from './names.ts'
 import { type QueryProperty, transitionValues } from './query-rows.ts'
 import { databaseNow, insertion, msOrNull } from './rows.ts'
 import { applyUses, roomIn, type Use, usesOf } from './usage.ts'
+import { noteDeliveries } from './webhooks.ts'
 
 /** In a transaction that must be undone: the running ones of these have no room. */
 class Surplus extends Undo<{ readonly group: StepGroup; readonly uses: readonly Use[] }[]> {}
@@ -40,9 +41,11 @@ interface RowState {
 export class Steps {
   readonly #database: Database
   readonly #copySql: string
+  readonly #webhooks: readonly WebhookInterest[]
 
-  constructor(database: Database) {
+  constructor(database: Database, webhooks: readonly WebhookInterest[]) {
     this.#database = database
+    this.#webhooks = webhooks
     this.#copySql = copyStatement(database)
   }
 
@@ -204,6 +207,7 @@ export class Steps {
     acknowledgeGiven(this.#database, transaction, given)
     const finished = groups.filter(group => group.finishes).map(group => group.handle)
     if (finished.length > 0) {
+      noteDeliveries(this.#database, transaction, this.#webhooks, finished)
       const marks = placeholders(finished.length)
       transaction.later(`${this.#copySql} WHERE ${current.handle} IN ${marks}`, finished)
       transaction.later(`${dialect.deleteFrom(current)} WHERE ${current.handle} IN ${marks}`, finished)

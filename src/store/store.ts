@@ -15,6 +15,7 @@ import type {
   SessionStore,
   Store,
   StoreOptions,
+  WebhookStore,
 } from './contract.ts'
 import { type Connector, Database, type StoreLogger } from './database.ts'
 import { MySqlConnector } from './mysql.ts'
@@ -26,6 +27,7 @@ import { Rates } from './rates.ts'
 import { Retention } from './retention.ts'
 import { Sessions } from './sessions.ts'
 import { SqliteConnector } from './sqlite.ts'
+import { Webhooks } from './webhooks.ts'
 
 export interface OpenStoreOptions extends StoreOptions {
   /** Of MySQL; in the clear unless given. */
@@ -86,17 +88,25 @@ class SqlStore implements Store {
   readonly cluster: ClusterStore
   readonly rates: RateStore
   readonly retention: RetentionStore
+  readonly webhooks: WebhookStore
   readonly #database: Database
   readonly #connector: OrmConnector
   #open = false
 
   constructor(
     connector: OrmConnector,
-    { retryMs, clock, random, logger, downgrades }: Omit<OpenStoreOptions, 'url' | 'tls' | 'connectionsMax'>,
+    {
+      retryMs,
+      clock,
+      random,
+      logger,
+      downgrades,
+      webhooks = [],
+    }: Omit<OpenStoreOptions, 'url' | 'tls' | 'connectionsMax'>,
   ) {
     this.#connector = connector
     this.#database = new Database({ connector: this.#connector, clock, random, retryMs, logger, downgrades })
-    this.queries = new Queries(this.#database)
+    this.queries = new Queries(this.#database, webhooks)
     this.pages = new Pages(this.#database)
     this.cleanups = new Cleanups(this.#database)
     this.sessions = new Sessions(this.#database)
@@ -104,6 +114,7 @@ class SqlStore implements Store {
     this.cluster = clusterStore(this.#database)
     this.rates = new Rates(this.#database)
     this.retention = new Retention(this.#database)
+    this.webhooks = new Webhooks(this.#database)
   }
 
   get dialect(): 'mysql' | 'sqlite' {

@@ -2,8 +2,14 @@
 import test from 'ava'
 import { eventually, TestCluster } from '../support/nodes.ts'
 import { faultsOfAnswer, type OpenApi } from '../support/openapi.ts'
+import { WebhookReceiver } from '../support/webhook-receiver.ts'
 
-const cluster = new TestCluster(null)
+const receiver = await WebhookReceiver.start()
+const cluster = new TestCluster(null, {
+  LENS_WEBHOOKS_REPORTS_URL: receiver.url,
+  LENS_WEBHOOKS_REPORTS_SECRET: 'a secret for tests only',
+  LENS_WEBHOOKS_REPORTS_USERS: 'ann,bert',
+})
 let node: Awaited<ReturnType<TestCluster['start']>>
 let document: OpenApi
 const answered = new Set<string>()
@@ -13,7 +19,10 @@ test.before(async () => {
   await node.ready()
   document = (await node.call<OpenApi>('GET', '/openapi.json')).body
 })
-test.after.always(() => cluster.stop())
+test.after.always(async () => {
+  await cluster.stop()
+  await receiver.close()
+})
 
 /** Calls, and checks the answer against the document. `path` is as the document writes it. */
 async function call(
@@ -299,6 +308,14 @@ test.serial('cluster, engines, operations', async t => {
   const { body: debug } = await call(t, 'PUT', '/api/v1/log-level', 200, { token: admin, body: { level: 'warn' } })
   t.deepEqual(debug.nodes, [{ ...told, level: 'warn' }])
   await call(t, 'PUT', '/api/v1/log-level', 200, { token: admin, body: { level: null } })
+  await call(t, 'GET', '/api/v1/webhooks', 403, { token })
+  const { body: owed } = await call(t, 'GET', '/api/v1/webhooks', 200, { token: admin })
+  t.like(owed.webhooks[0], { name: 'reports', url: receiver.url, users: ['ann', 'bert'], dead: 0 })
+  const { body: page } = await call(t, 'GET', '/api/v1/webhooks/deliveries', 200, { token: admin, query: 'limit=1' })
+  const delivery = { name: 'reports', handle: page.deliveries[0].handle }
+  const again = '/api/v1/webhooks/{name}/deliveries/{handle}'
+  await call(t, 'POST', again, 404, { token: admin, in: { ...delivery, name: 'other' } })
+  t.like((await call(t, 'POST', again, 202, { token: admin, in: delivery })).body, { state: 'PENDING', attempts: 0 })
   const { body: authentication } = await call(t, 'GET', '/api/v1/auth', 200, { token: admin })
   t.deepEqual(authentication, { method: 'none', user: 'admin', admin: true })
   const { body: engines } = await call(t, 'GET', '/api/v1/engines', 200, { token })

@@ -207,6 +207,29 @@ test('a database is an engine by its driver and URL, which no message repeats', 
   t.notRegex((await faults(t, { overrides: wrong })).message, /secret@/)
 })
 
+test('a webhook needs an address and a secret, which no message repeats', async t => {
+  const given = {
+    'webhooks.reports.secret': 'a secret of sixteen',
+    'webhooks.reports.url': 'https://reports.example/?key=k',
+  }
+  const { webhooks } = await load(t, { overrides: { ...given, 'webhooks.reports.headers.X-From': 'lens' } })
+  t.like(webhooks.reports, {
+    outcomes: ['SUCCESSFUL', 'FAILED', 'CANCELED'],
+    users: [],
+    sql: false,
+    headers: { 'X-From': 'lens' },
+  })
+  for (const [url, keys] of [
+    ['ftp://reports.example', ['webhooks.reports.secret', 'webhooks.reports.url']],
+    ['https://me:hunter2@reports.example', ['webhooks.reports.secret', 'webhooks.reports.url']],
+    ['https://reports.example', ['webhooks.reports.secret']],
+  ] as const) {
+    const error = await faults(t, { overrides: { 'webhooks.reports.url': url } })
+    t.deepEqual(error.faults.map(({ key }) => key).sort(), [...keys])
+    t.false(error.message.includes('hunter2'))
+  }
+})
+
 test('what depends on a faulty key is not judged', async t => {
   const error = await faults(t, { overrides: { 'cluster.leaseMs': 'soon', 'cluster.heartbeatMs': 1900 } })
   t.deepEqual(

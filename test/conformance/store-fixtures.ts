@@ -43,12 +43,12 @@ export function storeTests(test: TestFn, stores: StoreUnderTest): StoreTest {
 
 export const noLimits: QueryLimits = { queuedPerUser: 0, runningPerUser: 0, queuedPerLane: 0 }
 
-/** How a version of the program that is newer than this one writes for this one. */
-export type Downgrades = Pick<OpenStoreOptions, 'downgrades'>
+/** How a newer version of the program writes for this one, and who is told of the ends of queries. */
+export type StoreExtras = Pick<OpenStoreOptions, 'downgrades' | 'webhooks'>
 
 /** A way to databases that the store itself has no URL for. */
 export interface StoreWay {
-  storeOf(url: string, retryMs: number, more: Downgrades): Store
+  storeOf(url: string, retryMs: number, more: StoreExtras): Store
   leasesOf(url: string, attemptMs: number): LeaseStore
 }
 
@@ -67,7 +67,7 @@ export function leasesOn(url: string, attemptMs: number): LeaseStore {
 }
 
 /** An open store on this database, closed with the test. */
-export async function storeOn(t: Teardown, url: string, retryMs = 15_000, more: Downgrades = {}): Promise<Store> {
+export async function storeOn(t: Teardown, url: string, retryMs = 15_000, more: StoreExtras = {}): Promise<Store> {
   const store =
     wayOf(url)?.storeOf(url, retryMs, more) ??
     openStore({ url, connectionsMax: 8, retryMs, clock: systemClock, random: systemRandom, ...more })

@@ -8,6 +8,7 @@ import { rateConformance } from './store-rates.ts'
 import { retentionConformance } from './store-retention.ts'
 import { sessionConformance } from './store-sessions.ts'
 import { stepConformance } from './store-steps.ts'
+import { webhookConformance } from './store-webhooks.ts'
 
 export type { StoreUnderTest }
 
@@ -19,4 +20,5 @@ export function storeConformance(test: TestFn, stores: StoreUnderTest): void {
   retentionConformance(test, stores)
   clusterConformance(test, stores)
   formatConformance(test, stores)
+  webhookConformance(test, stores)
 }

@@ -20,6 +20,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   gateway: ['actors', 'store', 'engines', 'results', 'domain', 'config', 'observability', 'async'],
   cluster: ['gateway', 'actors', 'store', 'engines', 'results', 'domain', 'config', 'observability', 'tls', 'async'],
   auth: ['store', 'domain', 'config', 'async'],
+  webhooks: ['cluster', 'store', 'domain', 'async'],
   api: [
     'auth',
     'gateway',
@@ -40,6 +41,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'hand-over-news': ['domain', 'async'],
   assembly: [
     'hand-over-news',
+    'webhooks',
     'cluster',
     'gateway',
     'actors',

@@ -9,7 +9,7 @@
 import type { Heartbeat } from '../../src/cluster/index.ts'
 import type { snapshotDowngrades } from '../../src/domain/index.ts'
 import type { LeaseStore } from '../../src/store/contract.ts'
-import type { Store, StoreLogger } from '../../src/store/index.ts'
+import type { Store, StoreLogger, WebhookInterest } from '../../src/store/index.ts'
 import type { SimulatedProcess } from './process.ts'
 
 /** What a fault does to a statement, BEGIN or COMMIT that it hits. */
@@ -83,6 +83,7 @@ export interface SimulatedStoreOptions {
   readonly retryMs?: number
   readonly logger?: StoreLogger
   readonly downgrades?: typeof snapshotDowngrades
+  readonly webhooks?: readonly WebhookInterest[]
 }
 
 export interface SimulatedHeartbeatOptions {

@@ -109,6 +109,7 @@ class ServedDatabase implements SimulatedDatabase {
       random,
       logger: options.logger,
       downgrades: options.downgrades,
+      webhooks: options.webhooks,
     })
   }
 

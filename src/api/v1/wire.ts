@@ -5,6 +5,9 @@
 import type {
   ClusterView,
   Column,
+  DeliveryPage,
+  DeliveryState,
+  DeliveryView,
   EngineView,
   Estimate,
   FailoverView,
@@ -28,12 +31,16 @@ import type {
   SessionView,
   TableView,
   TransitionView,
+  WebhookView,
   WireValue,
 } from '../../domain/index.ts'
 
 export type {
   ClusterView,
   Column,
+  DeliveryPage,
+  DeliveryState,
+  DeliveryView,
   EngineView,
   Estimate,
   FailoverView,
@@ -57,6 +64,7 @@ export type {
   SessionView,
   TableView,
   TransitionView,
+  WebhookView,
   WireValue,
 }
 
@@ -146,6 +154,15 @@ export interface QueryFilter {
   readonly name?: string
   readonly from?: string
   readonly to?: string
+  readonly limit?: number
+  readonly cursor?: string
+}
+
+/** `GET /api/v1/webhooks/deliveries`. */
+export interface DeliveryFilter {
+  readonly webhook?: string
+  readonly state?: DeliveryState
+  readonly handle?: string
   readonly limit?: number
   readonly cursor?: string
 }

@@ -192,7 +192,7 @@ export function differences(before: ClusterFrameBody, now: ClusterFrameBody): st
   return lines.map(line => `${line}\n`).join('')
 }
 
-function positive(value: string): number {
+export function positive(value: string): number {
   const number = Number(value)
   if (!Number.isInteger(number) || number <= 0) throw new InvalidArgumentError('Expected a whole number above 0.')
   return number

@@ -10,6 +10,7 @@ import { InitialSchema } from './initial.ts'
 import { Retention } from './retention.ts'
 import { SignIn } from './sign-in.ts'
 import { SnapshotFormats } from './snapshot-format.ts'
+import { Webhooks } from './webhooks.ts'
 
 export const migrationsList = [
   { name: '0001-initial', class: InitialSchema },
@@ -17,4 +18,5 @@ export const migrationsList = [
   { name: '0003-sign-in', class: SignIn },
   { name: '0004-snapshot-format', class: SnapshotFormats },
   { name: '0005-retention', class: Retention },
+  { name: '0006-webhooks', class: Webhooks },
 ]
