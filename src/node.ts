@@ -94,6 +94,7 @@ class Node implements RunningNode {
       createLogger({ level: config.log.level, context: { node: node.id }, facts: () => this.#facts() })
     this.#logLevel = new LogLevelControl(this.#logger, config.log.level, clock)
     this.#metrics = createMetrics()
+    this.#metrics.build.set({ version: softwareVersion() }, 1)
     const logger = this.#logger
     const { url, connectionsMax, retryMs } = storeConfig
     const storeTls = { mode: storeConfig.tls.mode, credentials: this.#tls.towardsStore }
@@ -105,6 +106,7 @@ class Node implements RunningNode {
         this.#metrics.webhookDeliveries.inc({ webhook, outcome }, 0)
     const store = openStore({
       ...{ url, tls: storeTls, connectionsMax, retryMs, clock, random, logger: storeLogger, webhooks },
+      onCall: (kind, seconds) => this.#metrics.storeSeconds.observe({ kind }, seconds),
     })
     const engines = openEngines(
       { engines: config.engines },
@@ -138,7 +140,7 @@ class Node implements RunningNode {
       cluster: {
         lease: leaseModuleOf({ url, tls: storeConfig.tls, attemptMs: periodsOf(config.cluster).attemptMs }),
         credentials: this.#tls.towardsPeers,
-        count: name => countInto(this.#metrics, name),
+        count: (name, by) => countInto(this.#metrics, name, by),
         onRecovered: ({ cause, queries, seconds }) => {
           this.#metrics.takeovers.inc({ cause })
           this.#metrics.takeoverQueries.inc({ cause }, queries)
@@ -250,17 +252,20 @@ class Node implements RunningNode {
   }
 }
 
-const counted: Partial<Record<ClusterCount, (metrics: Metrics) => void>> = {
+const counted: Partial<Record<ClusterCount, (metrics: Metrics, by: number) => void>> = {
   beatsRenewed: metrics => metrics.leaseRenewals.inc({ outcome: 'renewed' }),
   beatsFailed: metrics => metrics.leaseRenewals.inc({ outcome: 'failed' }),
   beatsSkipped: metrics => metrics.leaseRenewals.inc({ outcome: 'late' }),
   incarnationsLost: metrics => metrics.fenced.inc(),
   termsGained: metrics => metrics.leader.set(1),
   termsLost: metrics => metrics.leader.set(0),
+  queriesRebalanced: (metrics, by) => metrics.rebalanced.inc(by),
+  peersCut: (metrics, by) => metrics.peersCut.inc(by),
+  peerFramesMalformed: (metrics, by) => metrics.peerFramesMalformed.inc(by),
 }
 
-function countInto(metrics: Metrics, name: ClusterCount): void {
-  counted[name]?.(metrics)
+function countInto(metrics: Metrics, name: ClusterCount, by = 1): void {
+  counted[name]?.(metrics, by)
 }
 
 /** What is not counted as it happens, but read when somebody asks. */
@@ -273,6 +278,8 @@ function readInto(metrics: Metrics, { cluster, host }: Assembly, store: Store, e
   metrics.peers.set(cluster.peers.length)
   metrics.storeStatements.reset()
   metrics.storeStatements.inc(store.statementCount)
+  metrics.storePending.set(store.pending)
+  metrics.leaseRemaining.set(Math.max(0, cluster.membership.leaseLeftMs()) / 1000)
   const inUse = host.lanes.inUse()
   for (const driver of engines.drivers) {
     const engine = driver.name

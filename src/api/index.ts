@@ -111,6 +111,8 @@ export class ApiServer implements Service {
     })
     this.#application = application
     this.#address = server.address() as AddressInfo
+    const { metrics } = this.#context
+    metrics.onReading(() => metrics.buffered.set(this.#stream.bufferedBytes + this.#inspect.bufferedBytes))
     this.#stream.start()
     this.#inspect.start()
     this.#members.start()

@@ -29,7 +29,7 @@ export class WebSockets {
   readonly #context: ApiContext
   readonly #kind: WebSocketKind
   readonly #server: WebSocketServer
-  readonly #connections = new Set<ClientConnection>()
+  readonly #connections = new Map<ClientConnection, WebSocket>()
   #stopPinging: CancelTimer = () => {}
   #stopListening: () => void = () => {}
   #reconnectTo: readonly string[] | null = null
@@ -48,22 +48,29 @@ export class WebSockets {
   start(): void {
     const { clock, config, gateway } = this.#context
     this.#stopPinging = clock.every(config.stream.pingMs, () => {
-      for (const connection of this.#connections) connection.checkAlive()
+      for (const connection of this.#connections.keys()) connection.checkAlive()
     })
     this.#stopListening = gateway.onDraining(reconnectTo => this.drain(reconnectTo))
+  }
+
+  /** Bytes that clients have not taken yet. */
+  get bufferedBytes(): number {
+    let bytes = 0
+    for (const socket of this.#connections.values()) bytes += socket.bufferedAmount
+    return bytes
   }
 
   /** Sends every client away, those to come too. */
   drain(reconnectTo: readonly string[]): void {
     this.#reconnectTo = reconnectTo
-    for (const connection of this.#connections) connection.drain(reconnectTo)
+    for (const connection of this.#connections.keys()) connection.drain(reconnectTo)
   }
 
   /** Ends every connection at once. Safe twice. */
   stop(): void {
     this.#stopPinging()
     this.#stopListening()
-    for (const connection of this.#connections) connection.terminate()
+    for (const connection of this.#connections.keys()) connection.terminate()
   }
 
   /** With a header, the token is checked before the upgrade is answered: a refusal is then a plain HTTP answer. */
@@ -85,7 +92,7 @@ export class WebSockets {
     if (socket.destroyed) return
     this.#server.handleUpgrade(request, socket, head, webSocket => {
       const connection = connect(webSocket, requestId, principal)
-      this.#connections.add(connection)
+      this.#connections.set(connection, webSocket)
       metrics.connections.inc()
       webSocket.once('close', () => {
         this.#connections.delete(connection)

@@ -2,7 +2,7 @@
  * What `/metrics` shows. Each node has a registry of its own, so that several nodes in one process never add up. Counters are
  * made here, typed by their labels, and handed to who counts; labels are bounded sets, never a user, handle or session.
  */
-import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 
 const requestSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60]
@@ -60,9 +60,21 @@ export function createMetrics() {
       [],
       requestSeconds,
     ),
+    storeSeconds: histogram(
+      'lens_store_call_seconds',
+      'Time of calls to the store, waits for a connection and repetitions included.',
+      ['kind'],
+      requestSeconds,
+    ),
+    storePending: gauge('lens_store_calls_pending', 'Calls to the store that have no answer yet.', []),
     storeStatements: counter('lens_store_statements_total', 'Statements sent to the store.', []),
     /** Heartbeats, by outcome: `renewed`, `late`, `failed`. */
     leaseRenewals: counter('lens_lease_renewals_total', 'Heartbeats, by outcome.', ['outcome']),
+    leaseRemaining: gauge(
+      'lens_lease_remaining_seconds',
+      'For how long the lease of this node may still be trusted.',
+      [],
+    ),
     leader: gauge('lens_leader', '1 while this node is the leader.', []),
     term: gauge('lens_term', 'The newest term that this node knows.', []),
     members: gauge('lens_members', 'Members by state, as this node sees them.', ['state']),
@@ -73,6 +85,7 @@ export function createMetrics() {
     engineProcessDeaths: counter('lens_engine_process_deaths_total', 'Engine processes that died.', ['engine']),
     subscribers: gauge('lens_stream_subscribers', 'Open subscriptions, by topic.', ['topic']),
     connections: gauge('lens_stream_connections', 'Open WebSocket connections of clients.', []),
+    buffered: gauge('lens_stream_buffered_bytes', 'Bytes that subscribers have not taken yet.', []),
     frames: counter('lens_stream_frames_total', 'Frames sent to subscribers, by type.', ['type']),
     slowReaders: counter('lens_stream_slow_readers_total', 'Connections closed because their reader was too slow.', []),
     /** By use: `listener`, `peers`, `store`. */
@@ -96,6 +109,14 @@ export function createMetrics() {
     ]),
     webhookDead: gauge('lens_webhook_dead', 'Deliveries that were given up, told by the leader.', ['webhook']),
     webhookOldest: gauge('lens_webhook_oldest_pending_seconds', 'For how long the oldest of them waits.', ['webhook']),
+    rebalanced: counter(
+      'lens_queries_rebalanced_total',
+      'Queued queries that this node, as leader, moved to idle members.',
+      [],
+    ),
+    peersCut: counter('lens_peers_cut_total', 'Connections to peers that were cut because they took nothing.', []),
+    peerFramesMalformed: counter('lens_peer_frames_malformed_total', 'Frames of peers that could not be read.', []),
+    build: gauge('lens_build_info', '1, with the version that runs.', ['version']),
     peers: gauge('lens_peers', 'Peers that this node is connected to.', []),
 
     contentType: registry.contentType,
@@ -131,6 +152,17 @@ function observeProcess(registry: Registry): { close(): void } {
       this.set({ quantile: '0.99' }, seconds(delay.percentile(99)))
       this.set({ quantile: '1' }, seconds(delay.max))
       delay.reset()
+    },
+  })
+  let seen = performance.eventLoopUtilization()
+  new Gauge({
+    name: 'lens_event_loop_utilization',
+    help: 'Share of the time since the last reading in which the event loop was not idle.',
+    registers,
+    collect() {
+      const now = performance.eventLoopUtilization()
+      this.set(performance.eventLoopUtilization(now, seen).utilization)
+      seen = now
     },
   })
   new Gauge({

@@ -46,7 +46,12 @@ export interface Store {
   ping(timeoutMs: number): Promise<number>
   /** Statements since start: for metrics and the "idle node" target. */
   readonly statementCount: number
+  /** Calls that the database has not answered yet, those that wait for a connection among them. */
+  readonly pending: number
 }
+
+/** One SELECT, one other statement, or a transaction whole. */
+export type CallKind = 'read' | 'write' | 'transaction'
 
 export interface StoreOptions {
   /** `sqlite:<file>` or `mysql://user:password@host:port/database`. */
@@ -56,4 +61,6 @@ export interface StoreOptions {
   readonly retryMs: number
   /** Who is owed something when a query ends; nobody unless given. */
   readonly webhooks?: readonly WebhookInterest[]
+  /** Told how long each call took its caller: waits for a connection and repetitions included, failures too. */
+  readonly onCall?: (kind: CallKind, seconds: number) => void
 }

@@ -4,6 +4,7 @@
  */
 import { backoffDelayMs, type Clock, type Random } from '../async/index.ts'
 import { LensError, snapshotDowngrades } from '../domain/index.ts'
+import type { CallKind } from './contract.ts'
 import type { SqlDialect } from './dialect.ts'
 import type { Tables } from './names.ts'
 import { failureClass, retryDelays } from './retry.ts'
@@ -91,6 +92,8 @@ export interface DatabaseOptions {
   readonly logger?: StoreLogger
   /** Those of the domain, unless given. */
   readonly downgrades?: typeof snapshotDowngrades
+  /** Told how long each call took. */
+  readonly onCall?: (kind: CallKind, seconds: number) => void
 }
 
 /** Thrown inside a transaction to undo it and to answer with a value instead; never leaves the store. */
@@ -109,6 +112,7 @@ export class Database {
   readonly format: SnapshotFormat
   readonly #options: DatabaseOptions
   #ended = false
+  #pending = 0
 
   constructor(options: DatabaseOptions) {
     this.#options = options
@@ -136,12 +140,18 @@ export class Database {
   }
 
   rows<Row extends object>(sql: string, values?: readonly SqlValue[]): Promise<Row[]> {
-    return this.repeat(() => this.connector.statements.rows<Row>(sql, values))
+    return this.#timed(
+      'read',
+      this.repeat(() => this.connector.statements.rows<Row>(sql, values)),
+    )
   }
 
   /** A single statement that may be repeated after an unknown outcome. */
   run(sql: string, values?: readonly SqlValue[]): Promise<number> {
-    return this.repeat(() => this.connector.statements.run(sql, values))
+    return this.#timed(
+      'write',
+      this.repeat(() => this.connector.statements.run(sql, values)),
+    )
   }
 
   /**
@@ -149,7 +159,25 @@ export class Database {
    * Rejects with `Undo` and `Duplicate` as they are.
    */
   transaction<T>(work: (transaction: Transaction, attempt: number) => Promise<T>): Promise<T> {
-    return this.repeat(attempt => this.connector.transaction(transaction => work(transaction, attempt)))
+    const done = this.repeat(attempt => this.connector.transaction(transaction => work(transaction, attempt)))
+    return this.#timed('transaction', done)
+  }
+
+  /** Calls that have no answer yet. */
+  get pending(): number {
+    return this.#pending
+  }
+
+  async #timed<T>(kind: CallKind, call: Promise<T>): Promise<T> {
+    const { clock, onCall } = this.#options
+    const begun = clock.monotonic()
+    this.#pending++
+    try {
+      return await call
+    } finally {
+      this.#pending--
+      onCall?.(kind, (clock.monotonic() - begun) / 1000)
+    }
   }
 
   /** From now on nothing reaches the database: a late statement would connect again, and nobody would close that. */

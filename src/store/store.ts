@@ -101,11 +101,12 @@ class SqlStore implements Store {
       random,
       logger,
       downgrades,
+      onCall,
       webhooks = [],
     }: Omit<OpenStoreOptions, 'url' | 'tls' | 'connectionsMax'>,
   ) {
     this.#connector = connector
-    this.#database = new Database({ connector: this.#connector, clock, random, retryMs, logger, downgrades })
+    this.#database = new Database({ connector: this.#connector, clock, random, retryMs, logger, downgrades, onCall })
     this.queries = new Queries(this.#database, webhooks)
     this.pages = new Pages(this.#database)
     this.cleanups = new Cleanups(this.#database)
@@ -123,6 +124,10 @@ class SqlStore implements Store {
 
   get statementCount(): number {
     return this.#connector.statementCount
+  }
+
+  get pending(): number {
+    return this.#database.pending
   }
 
   async open(): Promise<void> {

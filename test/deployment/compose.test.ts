@@ -37,7 +37,9 @@ test('docker-compose accepts the file, and resolves three nodes, MySQL and one p
   // Later versions refuse a key that is there twice, which that one takes.
   t.notThrows(() => parse(read('docker/compose.yaml'), { merge: true }))
   const { services } = parse(out) as { services: Record<string, ComposeService> }
-  t.deepEqual(Object.keys(services).sort(), ['haproxy', 'mysql', 'nginx', 'node1', 'node2', 'node3'])
+  t.deepEqual(Object.keys(services).sort(), [
+    ...['grafana', 'haproxy', 'mysql', 'nginx', 'node1', 'node2', 'node3', 'prometheus'],
+  ])
   t.true(services.mysql?.command?.includes('--innodb-flush-log-at-trx-commit=1'))
   t.true(services.mysql?.command?.includes('--sync-binlog=1'))
   for (const name of ['node1', 'node2', 'node3']) {
@@ -66,6 +68,10 @@ test('docker-compose accepts the file, and resolves three nodes, MySQL and one p
     t.regex(service.healthcheck?.test.join(' ') as string, /\/readyz/)
     const [from] = service.volumes?.map(volume => volume.split(':')[0] as string) ?? []
     t.is(from, `${root}docker/${kind === 'nginx' ? 'nginx.conf' : 'haproxy.cfg'}`, 'the very file that the tests run')
+  }
+  for (const kind of ['prometheus', 'grafana'] as const) {
+    t.deepEqual(services[kind]?.profiles, ['monitoring'])
+    t.true(services[kind]?.read_only)
   }
   t.is(/^COMPOSE_PROFILES=(.*)$/m.exec(read('docker/.env'))?.[1], 'nginx')
   // Without authentication nothing is published beyond this machine.

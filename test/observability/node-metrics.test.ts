@@ -45,6 +45,13 @@ test('nodes tell of lanes, journal, members and, after a death, of the takeover'
   t.true(sum(before, 'lens_lane_slots', 'engine="duckdb"') > 0)
   t.true(sum(before, 'lens_term') >= 1)
   t.true(sum(before, 'lens_store_statements_total') > 0)
+  for (const kind of ['read', 'write', 'transaction'])
+    t.true(sum(before, 'lens_store_call_seconds_count', `kind="${kind}"`) > 0, kind)
+  const remaining = sum(before, 'lens_lease_remaining_seconds')
+  t.true(remaining > 0 && remaining <= 2, `${remaining} s`)
+  const busy = sum(before, 'lens_event_loop_utilization')
+  t.true(busy > 0 && busy <= 1, `${busy}`)
+  t.is(sum(before, 'lens_build_info'), 1)
   t.true(sum(before, 'lens_journal_batch_size_sum') >= sum(before, 'lens_journal_batch_size_count'))
 
   // Existing names: declared by the node that runs, of which the rules may speak.
@@ -75,6 +82,13 @@ test('Prometheus takes the rules and the configuration, and the rules speak up w
   await copyFile(file('alerts.yml'), join(folder, 'alerts.yml'))
   await copyFile(new URL('alerts-tests.yml', import.meta.url), join(folder, 'alerts-tests.yml'))
   await run('test', 'rules', join(folder, 'alerts-tests.yml'))
+  // Each of them speaks up in one case and keeps quiet in another.
+  const rules = await readFile(file('alerts.yml'), 'utf8')
+  const cases = await readFile(new URL('alerts-tests.yml', import.meta.url), 'utf8')
+  for (const [, alert] of rules.matchAll(/- alert: (\w+)/g)) {
+    t.regex(cases, new RegExp(`alertname: ${alert}, .*exp_alerts: \\[\\]`), alert)
+    t.regex(cases, new RegExp(`alertname: ${alert}\\n\\s+eval_time: .*\\n\\s+exp_alerts:\\n`), alert)
+  }
 })
 
 test('every alert says what it is, and leads to a heading of the handbook', async t => {
