@@ -26,6 +26,7 @@ import {
 } from './observability/index.ts'
 import { type Backlog, leaseModuleOf, openStore, type Store } from './store/index.ts'
 import { NodeTls } from './tls/index.ts'
+import { openTracing, type Tracing } from './tracing/index.ts'
 
 export interface NodeDependencies {
   readonly clock?: Clock
@@ -58,7 +59,12 @@ export function softwareVersion(): string {
 /** Starts a node; resolves when it serves. While the database is away it waits, and `/readyz` says so. */
 export async function runNode(given: Config, dependencies: NodeDependencies = {}): Promise<RunningNode> {
   const config = given.node.port === 0 ? withPort(given, await freePort(given.node.host)) : given
-  const node = new Node(config, dependencies)
+  const tracing = await openTracing(process.env, {
+    node: config.node.id,
+    version: softwareVersion(),
+    clock: dependencies.clock ?? systemClock,
+  })
+  const node = new Node(config, dependencies, tracing)
   await node.start()
   return node
 }
@@ -76,16 +82,18 @@ class Node implements RunningNode {
   readonly #authentication: Authentication
   readonly #audit: AuditLog | null
   readonly #tls: NodeTls
+  readonly #tracing: Tracing | null
   readonly #clock: Clock
   readonly #left = deferred()
   #stopping: Promise<void> | null = null
 
-  constructor(config: Config, dependencies: NodeDependencies) {
+  constructor(config: Config, dependencies: NodeDependencies, tracing: Tracing | null) {
     const { clock = systemClock, random = systemRandom } = dependencies
     const { node, store: storeConfig } = config
     this.#config = config
     this.#clock = clock
     this.#tls = new NodeTls(config)
+    this.#tracing = tracing
     this.url = node.advertiseUrl
     this.nodeId = node.id
     this.left = this.#left.promise
@@ -145,9 +153,11 @@ class Node implements RunningNode {
           this.#metrics.takeovers.inc({ cause })
           this.#metrics.takeoverQueries.inc({ cause }, queries)
           if (seconds !== null) this.#metrics.takeoverSeconds.observe({ cause }, seconds)
+          tracing?.takeover(cause, queries, seconds ?? 0)
         },
       },
       onCommitted: steps => {
+        tracing?.steps(steps)
         for (const { event, snapshot } of steps) {
           this.#metrics.transitions.inc({ machine: 'query', event: event.type })
           if (snapshot.context.finishedAt !== null)
@@ -180,6 +190,7 @@ class Node implements RunningNode {
       logger: logger.child({ part: 'api' }),
       metrics: this.#metrics,
       identity: () => cluster.identity,
+      tracing,
       tls: this.#tls.listener,
       upgrades: { busHandleUpgrade: (request, socket, head) => cluster.handleUpgrade(request, socket, head) },
       clock,
@@ -240,6 +251,7 @@ class Node implements RunningNode {
     await this.#api.stop()
     await this.#assembly.close()
     await this.#tls.stop()
+    await this.#tracing?.close()
     this.#metrics.close()
     this.#audit?.close()
     this.#logLevel.stop()

@@ -4,7 +4,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SignedIn } from '../auth/index.ts'
-import { LensError } from '../domain/index.ts'
+import { formatTraceParent, LensError, parseTraceParent } from '../domain/index.ts'
 import type { Origin } from '../gateway/index.ts'
 import type { ApiContext } from './context.ts'
 import { asLensError } from './problem.ts'
@@ -38,14 +38,23 @@ export function requireSession({ gateway }: ApiContext) {
 
 /** Where a request comes from. */
 export function originOf(request: FastifyRequest): Origin {
-  return { address: request.ip, requestId: request.id }
+  const traceparent = request.span?.traceparent ?? sentTraceParent(request)
+  return { address: request.ip, requestId: request.id, ...(traceparent === undefined ? {} : { traceparent }) }
+}
+
+/** What the client sent, if it is one; it is passed on also where nobody traces here. */
+function sentTraceParent({ headers: { traceparent } }: FastifyRequest): string | undefined {
+  const parent = typeof traceparent === 'string' ? parseTraceParent(traceparent) : null
+  return parent ? formatTraceParent(parent) : undefined
 }
 
 /** What a line of the log says of a request. Never its address as it was sent: that of a Lens client carries its token. */
-export function aboutRequest({ id, method, routeOptions, principal, params }: FastifyRequest) {
+export function aboutRequest({ id, method, routeOptions, principal, params, span }: FastifyRequest) {
   const { handle = '' } = (params ?? {}) as { readonly handle?: string }
   const named = isUuid.test(handle) ? { handle } : {}
-  return { requestId: id, method, route: routeOptions.url, session: principal?.sessionId, ...named }
+  const traceId = parseTraceParent(span?.traceparent ?? principal?.origin?.traceparent)?.traceId
+  const traced = traceId === undefined ? {} : { traceId }
+  return { requestId: id, method, route: routeOptions.url, session: principal?.sessionId, ...traced, ...named }
 }
 
 /** The user that opens a session, by the configured method; who is refused is made known. */

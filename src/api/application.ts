@@ -135,8 +135,24 @@ export async function buildApplication(
     }
   })
   app.decorateRequest('principal')
+  app.decorateRequest('span')
 
   app.addHook('onRoute', route => routesByPath.add(route.method, route.url))
+  const { tracing } = context
+  if (tracing) {
+    app.addHook('onRequest', (request, _reply, done) => {
+      // Probes and scrapes are no part of anybody's trace.
+      if (!request.routeOptions.config.early) {
+        const { traceparent } = request.headers
+        request.span = tracing.request(request.method, typeof traceparent === 'string' ? traceparent : undefined)
+      }
+      done()
+    })
+    app.addHook('onResponse', (request, reply, done) => {
+      request.span?.end(request.routeOptions.url ?? 'none', reply.statusCode)
+      done()
+    })
+  }
   // What happens around every request is callbacks, not promises: it is a tenth of what a status request costs.
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(securityHeaders).header('x-request-id', request.id)

@@ -9,6 +9,7 @@ import type { Config } from '../config/index.ts'
 import type { Gateway, Origin, Principal } from '../gateway/index.ts'
 import type { Logger, Metrics } from '../observability/index.ts'
 import type { ListenerTls } from '../tls/index.ts'
+import type { RequestSpan, Tracing } from '../tracing/index.ts'
 
 export type ApiConfig = Pick<
   Config,
@@ -45,6 +46,8 @@ export interface ApiContext {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly identity: () => Identity
+  /** Null: nobody traces. */
+  readonly tracing?: Pick<Tracing, 'request'> | null
   /** Null: the port speaks plain HTTP. */
   readonly tls: ListenerTls | null
   readonly clock: Clock
@@ -63,6 +66,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set where the route asks for a session; see `access.ts`. */
     principal: Principal
+    /** Where requests are traced. */
+    span?: RequestSpan
   }
   interface FastifyContextConfig {
     /** Answers also before the node was ready for the first time. */

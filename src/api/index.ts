@@ -36,6 +36,8 @@ export interface ApiOptions {
   /** Asked for with every use: the incarnation changes with every fencing. */
   readonly identity: () => Identity
   readonly upgrades: { readonly busHandleUpgrade: HandleUpgrade }
+  /** Nobody traces unless given. */
+  readonly tracing?: ApiContext['tracing']
   /** Plain HTTP unless given. */
   readonly tls?: ListenerTls | null
   readonly clock?: Clock

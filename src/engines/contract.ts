@@ -28,6 +28,8 @@ export interface StatementRequest {
   readonly properties: Readonly<Record<string, string>>
   /** Run apart from the others: its engine process died under it before. */
   readonly isolated: boolean
+  /** W3C Trace Context for an engine that takes one. */
+  readonly traceparent?: string | null
 }
 
 /** Rows of a result, encoded once, where they were made; `results/` stores and serves them as they are. */

@@ -35,6 +35,8 @@ import type {
 export interface Origin {
   readonly address: string
   readonly requestId: string
+  /** W3C Trace Context of the call. */
+  readonly traceparent?: string
 }
 
 /** Who calls: a validated session. */

@@ -129,6 +129,7 @@ export class SubmissionDesk {
       idempotencyKey: key,
       deadlineAt: request.deadlineMs == null ? null : new Date(now + request.deadlineMs).toISOString(),
       submittedAt: new Date(now).toISOString(),
+      traceparent: principal.origin?.traceparent ?? null,
     }
   }
 

@@ -28,6 +28,8 @@ export interface AuditEntry {
   /** Where the call came from. */
   readonly address?: string
   readonly requestId?: string
+  /** W3C Trace Context, where the call was part of a trace. */
+  readonly traceparent?: string
   /** What else tells what was done: the statement, the rows asked for, the node. */
   readonly details?: Readonly<Record<string, string | number | boolean | null>>
 }

@@ -82,6 +82,7 @@ export const queryColumns = {
   resultExpiresAt: timeMs().nullable(),
   /** Set on finished rows that still have pages to delete some day; the sweep's index. */
   pagesExpireAt: timeMs().nullable(),
+  traceparent: id().fieldName('trace_parent').nullable(),
 }
 
 export const queryTransitionColumns = {

@@ -34,6 +34,8 @@ export interface QuerySpecificationRow {
   readonly idempotencyKey: string | null
   readonly deadlineAt: string | null
   readonly submittedAt: string
+  /** W3C Trace Context of the request that submitted it: the trace goes on with every owner. */
+  readonly traceparent?: string | null
 }
 
 /** A row of `current_query` or `finished_query`. */

@@ -40,6 +40,7 @@ const rowProperties = [
   'storedBytes',
   'finishedAt',
   'resultExpiresAt',
+  'traceparent',
 ] as const satisfies readonly QueryProperty[]
 
 /** The select lists of one of the two tables; `finished_` says which. */
@@ -125,6 +126,7 @@ export function newQueryValues({
     finishedAt: null,
     resultExpiresAt: null,
     pagesExpireAt: null,
+    traceparent: specification.traceparent ?? null,
   }
 }
 

@@ -49,6 +49,7 @@ test('what a session sets is sent by the header that is for it', async t => {
   const { server, owner } = await trinoStage(t)
   await submit(owner, 'SELECT 7', {
     handle: 'the-handle',
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
     properties: {
       'trino.timeZone': 'Europe/Berlin',
       'trino.clientTags': 'a,b',
@@ -58,6 +59,7 @@ test('what a session sets is sent by the header that is for it', async t => {
   })
   const { headers } = await server.asked({ kind: 'post', sql: 'SELECT 7' })
   t.like(headers, {
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
     'x-trino-user': 'lens',
     'x-trino-source': 'lens-ha',
     'x-trino-time-zone': 'Europe/Berlin',

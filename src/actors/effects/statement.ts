@@ -1,3 +1,4 @@
+import { engineTraceParent } from '../../domain/index.ts'
 import type { StatementRequest } from '../../engines/index.ts'
 import type { LiveQuery } from '../live-query.ts'
 
@@ -11,6 +12,7 @@ export function statementOf(live: LiveQuery): StatementRequest {
     parameters: specification.parameters,
     database: specification.database,
     properties: specification.properties,
+    traceparent: engineTraceParent(specification.traceparent, live.handle, context.attempt),
     isolated: (context.failures['engine-process'] ?? 0) > 0,
   }
 }

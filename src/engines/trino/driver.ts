@@ -211,11 +211,14 @@ export class TrinoDriver implements EngineDriver {
     return { authorization: `Basic ${Buffer.from(user).toString('base64')}` }
   }
 
-  #headers(request: Pick<StatementRequest, 'database' | 'properties' | 'handle'>): Record<string, string> {
+  #headers(
+    request: Pick<StatementRequest, 'database' | 'properties' | 'handle' | 'traceparent'>,
+  ): Record<string, string> {
     return {
       'x-trino-user': decodeURIComponent(this.#url.username) || 'lens',
       'x-trino-source': 'lens-ha',
       'x-trino-trace-token': request.handle,
+      ...(request.traceparent ? { traceparent: request.traceparent } : {}),
       'x-trino-client-capabilities': 'PARAMETRIC_DATETIME,PATH',
       'x-trino-query-data-encoding': encodings,
       ...sessionHeaders(request, this.#preset),

@@ -10,6 +10,7 @@ import { InitialSchema } from './initial.ts'
 import { Retention } from './retention.ts'
 import { SignIn } from './sign-in.ts'
 import { SnapshotFormats } from './snapshot-format.ts'
+import { TraceParent } from './trace-parent.ts'
 import { Webhooks } from './webhooks.ts'
 
 export const migrationsList = [
@@ -19,4 +20,5 @@ export const migrationsList = [
   { name: '0004-snapshot-format', class: SnapshotFormats },
   { name: '0005-retention', class: Retention },
   { name: '0006-webhooks', class: Webhooks },
+  { name: '0007-trace-parent', class: TraceParent },
 ]
