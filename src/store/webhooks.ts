@@ -113,7 +113,7 @@ export class Webhooks implements WebhookStore {
     const d = this.#database.tables.delivery
     const rows = await this.#database.rows<SelectedRow>(
       `SELECT ${d.webhook} AS webhook_, ${d.state} AS state_, COUNT(*) AS count_, MIN(${d.createdAt}) AS oldest_ FROM ${d} ` +
-        `WHERE ${d.state} IN ('PENDING', 'DEAD') GROUP BY ${d.webhook}, ${d.state}`,
+        `WHERE ${d.state} IN ('PENDING', 'DEAD') GROUP BY ${d.state}, ${d.webhook}`,
     )
     const found = new Map<string, Backlog>()
     for (const { webhook_, state_, count_, oldest_ } of rows) {

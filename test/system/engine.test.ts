@@ -74,6 +74,10 @@ test.serial('a query under which its engine process dies three times fails, alon
   t.deepEqual(await other.rows(token, innocent.handle), [[true]])
 
   t.deepEqual(await members(), before, 'no node was lost')
+  // The one that all share; those of the suspect alone are its own matter.
+  const deaths = /^lens_engine_process_deaths_total\{engine="duckdb"\} 1$/m
+  t.regex(await node.metrics(), deaths)
+  t.notRegex(await other.metrics(), /^lens_engine_process_deaths_total\{/m)
   t.deepEqual([node.running, other.running], [true, true])
   // The node goes on with a new engine process, and the isolated ones are gone.
   const next = await node.submit(token, {
