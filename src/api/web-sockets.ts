@@ -9,11 +9,15 @@ import { asLensError } from './problem.ts'
 import { rawProblem } from './raw-problem.ts'
 
 export interface ClientConnection {
-  /** Pings; ends the connection when the last ping was not answered. */
-  checkAlive(): void
   /** The node leaves for good. */
   drain(reconnectTo: readonly string[]): void
   terminate(): void
+}
+
+/** The way to a client, and whether anything came by it since the last ping. */
+interface Link {
+  readonly socket: WebSocket
+  isAlive: boolean
 }
 
 export interface WebSocketKind {
@@ -29,7 +33,7 @@ export class WebSockets {
   readonly #context: ApiContext
   readonly #kind: WebSocketKind
   readonly #server: WebSocketServer
-  readonly #connections = new Map<ClientConnection, WebSocket>()
+  readonly #connections = new Map<ClientConnection, Link>()
   #stopPinging: CancelTimer = () => {}
   #stopListening: () => void = () => {}
   #reconnectTo: readonly string[] | null = null
@@ -48,7 +52,8 @@ export class WebSockets {
   start(): void {
     const { clock, config, gateway } = this.#context
     this.#stopPinging = clock.every(config.stream.pingMs, () => {
-      for (const connection of this.#connections.keys()) connection.checkAlive()
+      // Timers come before sockets: after a freeze, or an event loop that was kept busy, answers lie unread that came in time.
+      clock.soon(() => this.#ping())
     })
     this.#stopListening = gateway.onDraining(reconnectTo => this.drain(reconnectTo))
   }
@@ -56,7 +61,7 @@ export class WebSockets {
   /** Bytes that clients have not taken yet. */
   get bufferedBytes(): number {
     let bytes = 0
-    for (const socket of this.#connections.values()) bytes += socket.bufferedAmount
+    for (const { socket } of this.#connections.values()) bytes += socket.bufferedAmount
     return bytes
   }
 
@@ -92,7 +97,12 @@ export class WebSockets {
     if (socket.destroyed) return
     this.#server.handleUpgrade(request, socket, head, webSocket => {
       const connection = connect(webSocket, requestId, principal)
-      this.#connections.set(connection, webSocket)
+      const link: Link = { socket: webSocket, isAlive: true }
+      const heard = () => {
+        link.isAlive = true
+      }
+      webSocket.on('pong', heard).on('message', heard)
+      this.#connections.set(connection, link)
       metrics.connections.inc()
       webSocket.once('close', () => {
         this.#connections.delete(connection)
@@ -100,5 +110,15 @@ export class WebSockets {
       })
       if (this.#reconnectTo) connection.drain(this.#reconnectTo)
     })
+  }
+
+  /** Ends the connections on which the last ping was not answered, and pings all others. */
+  #ping(): void {
+    for (const link of this.#connections.values())
+      if (!link.isAlive) link.socket.terminate()
+      else if (link.socket.readyState === link.socket.OPEN) {
+        link.isAlive = false
+        link.socket.ping()
+      }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run fuzz -- --minutes N [--seed S]`: rounds of all campaigns on one node, each with a seed of its own, and what the node
+ * `npm run fuzz -- --minutes N [--seed S] [--only requests|stream|peers|sockets|idle]`: rounds of all campaigns on one node, each with a seed of its own, and what the node
  * holds after each. Ends with 1 where something was answered wrongly, or what is held grows from the first third to the last.
  */
 import { parseArgs } from 'node:util'
@@ -12,6 +12,7 @@ import { type Held, Target } from './target.ts'
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
+    only: { type: 'string' },
     seed: { type: 'string', default: `${Date.now() % 2 ** 31}` },
   },
 })
@@ -25,25 +26,29 @@ let sent = 0
 let wrong = 0
 try {
   for (let seed = Number(values.seed); performance.now() < endsAt; seed++) {
-    const campaigns = [
-      () => fuzzRequests(target, seed, 40),
-      () => fuzzStream(target, seed, 200),
-      () => fuzzPeerBus(target, seed, 200),
-      () => fuzzSockets(target),
-      async () => {
+    const campaigns: Readonly<Record<string, () => Promise<number>>> = {
+      requests: () => fuzzRequests(target, seed, 40),
+      stream: () => fuzzStream(target, seed, 200),
+      peers: () => fuzzPeerBus(target, seed, 200),
+      sockets: () => fuzzSockets(target),
+      idle: async () => {
         await holdIdle(target, 10_000)
         return 10_000
       },
-    ]
-    for (const campaign of campaigns)
+    }
+    const chosen = values.only === undefined ? Object.keys(campaigns) : [values.only]
+    for (const name of chosen) {
+      const campaign = campaigns[name]
+      if (!campaign) throw new Error(`--only: expected one of ${Object.keys(campaigns).join(', ')}`)
       try {
         sent += await campaign()
         await target.isWell()
       } catch (error) {
         wrong++
-        say(`seed ${seed}: ${error instanceof Error ? error.message : error}`)
+        say(`seed ${seed}, ${name}: ${error instanceof Error ? error.message : error}`)
         if (!target.node.running) throw error
       }
+    }
     const now = await target.held()
     held.push(now)
     say(

@@ -36,7 +36,6 @@ export class InspectorConnection {
   /** Messages that the network has not taken yet. */
   #unwritten = 0
   #closing = false
-  #alive = true
   #cancelTimer: CancelTimer = () => {}
 
   /** `principal` is null when the first frame has to authenticate. */
@@ -64,9 +63,6 @@ export class InspectorConnection {
       0,
     )
     socket.on('message', data => this.#receive(String(data)))
-    socket.on('pong', () => {
-      this.#alive = true
-    })
     // Broken frames and resets; ws closes the socket itself.
     socket.on('error', error =>
       context.logger.debug({ err: error, requestId: context.requestId }, 'an inspection broke'),
@@ -79,15 +75,6 @@ export class InspectorConnection {
       })
   }
 
-  /** Pings; ends the connection when the last ping was not answered. */
-  checkAlive(): void {
-    if (!this.#alive) this.#socket.terminate()
-    else if (this.#socket.readyState === this.#socket.OPEN) {
-      this.#alive = false
-      this.#socket.ping()
-    }
-  }
-
   /** The node leaves: its actors go elsewhere, and so must who wants to see them. */
   drain(): void {
     this.#close(closeCode.draining, 'the node leaves the cluster')
@@ -98,7 +85,6 @@ export class InspectorConnection {
   }
 
   #receive(text: string): void {
-    this.#alive = true
     // Who is attached has nothing to say that would change what it sees.
     if (this.#closing || this.#inspection || this.#authenticating) return
     try {

@@ -49,7 +49,6 @@ export class Connection {
   /** What arrived while the token was being checked. */
   readonly #held: [RawData, boolean][] = []
   #closing = false
-  #alive = true
   #cancelTimer: CancelTimer = () => {}
   /** Set while the node drains: where to go. */
   #reconnectTo: readonly string[] | null = null
@@ -73,9 +72,6 @@ export class Connection {
       },
     )
     socket.on('message', (data, binary) => this.#receive(data, binary))
-    socket.on('pong', () => {
-      this.#alive = true
-    })
     // Broken frames and resets; ws closes the socket itself.
     socket.on('error', error => context.logger.debug({ err: error, ...this.#about }, 'a stream broke'))
     socket.on('close', () => this.#closed())
@@ -84,15 +80,6 @@ export class Connection {
       this.#cancelTimer = context.clock.after(authenticateMs, () => {
         this.#refuse(new LensError('UNAUTHENTICATED', 'No authenticate frame arrived in time.'))
       })
-  }
-
-  /** Pings; ends the connection when the last ping was not answered. */
-  checkAlive(): void {
-    if (!this.#alive) this.#socket.terminate()
-    else if (this.#socket.readyState === this.#socket.OPEN) {
-      this.#alive = false
-      this.#socket.ping()
-    }
   }
 
   /** Tells the client where to go, and closes. */
@@ -107,7 +94,6 @@ export class Connection {
   }
 
   #receive(data: RawData, binary: boolean): void {
-    this.#alive = true
     if (this.#closing) return
     // Browsers subscribe without waiting for `ready`; what came along with the token is read after it was checked.
     if (this.#authenticating) this.#held.push([data, binary])
