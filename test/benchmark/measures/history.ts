@@ -136,7 +136,7 @@ class Past {
 
 /** Handles are UUIDs; these are of the seventh kind, and of no time. */
 const handlePrefix = '01900000-0000-7000-8000-'
-const handleOf = (number: string) => `CONCAT('${handlePrefix}', LOWER(LPAD(HEX(${number}), 12, '0')))`
+export const handleOf = (number: string) => `CONCAT('${handlePrefix}', LOWER(LPAD(HEX(${number}), 12, '0')))`
 
 interface Entity {
   readonly meta: {
@@ -146,7 +146,7 @@ interface Entity {
 }
 
 /** Copies the row with this key `count` times, with other values in the columns that `changes` names, as SQL of a number. */
-async function multiply(
+export async function multiply(
   connection: Connection,
   entity: unknown,
   key: string,

@@ -13,6 +13,7 @@ import { measureManyOrphans } from './many-orphans.ts'
 import { measurePush } from './push.ts'
 import { measurePushFaults } from './push-faults.ts'
 import { measureReference } from './reference.ts'
+import { measureRetention } from './retention.ts'
 import { measureRollingRestart, measureRollingUpgrade } from './rolling-restart.ts'
 import { measureRunning } from './running.ts'
 import { measureScaling } from './scaling.ts'
@@ -28,6 +29,7 @@ export const measures: Readonly<Record<string, Measure>> = {
   whole: measureWhole,
   scaling: measureScaling,
   history: measureHistory,
+  retention: measureRetention,
   running: measureRunning,
   download: measureDownload,
   push: measurePush,
