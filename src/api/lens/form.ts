@@ -10,7 +10,7 @@ export type Form = ReadonlyMap<string, string>
 
 const partsMax = 32
 
-/** Rejects with 1005 where the body is not what its header says. */
+/** Rejects with 1005 where the body is not what its header says, and with TOO_LARGE where it has too many parts. */
 export function readForm(contentType: string, bytes: Buffer): Promise<Form> {
   return new Promise((resolve, reject) => {
     const form = new Map<string, string>()
@@ -25,12 +25,17 @@ export function readForm(contentType: string, bytes: Buffer): Promise<Form> {
         if (!form.has(name)) form.set(name, value)
       })
       parser.on('error', unreadable)
+      // Thrown out of the parser, so that nothing of it goes on: a part beyond the limit that has no end would fail there with
+      // nobody to hear it, which ends the process.
       for (const limit of ['partsLimit', 'fieldsLimit'] as const)
-        parser.on(limit, () => reject(new LensError('TOO_LARGE', `The body has more than ${partsMax} parts.`)))
+        parser.on(limit, () => {
+          throw new LensError('TOO_LARGE', `The body has more than ${partsMax} parts.`)
+        })
       parser.on('finish', () => resolve(form))
       parser.end(bytes)
-    } catch {
-      unreadable()
+    } catch (error) {
+      if (error instanceof LensError) reject(error)
+      else unreadable()
     }
   })
 }

@@ -1,4 +1,5 @@
 /** Handles, configurations and bodies as clients write them, and as nobody should. */
+import { setImmediate } from 'node:timers/promises'
 import test from 'ava'
 import { readForm } from '../../../src/api/lens/form.ts'
 import { propertiesOf, tokenOf } from '../../../src/api/lens/reading.ts'
@@ -87,7 +88,10 @@ test('bodies that are no forms', async t => {
   await t.throwsAsync(form('nothing of the kind'), { message: /cannot be read/ })
   await t.throwsAsync(form(part('a', '1')), { message: /cannot be read/ })
   const many = Array.from({ length: 40 }, (_, index) => part(`p${index}`, '')).join('')
-  await t.throwsAsync(form(`${many}--B--\r\n`), { message: /more than 32 parts/ })
+  // Whole, cut, and without a head. What the parser says of it later comes within this turn; with nobody to hear it, the run fails.
+  for (const body of [`${many}--B--\r\n`, many, '--B\r\n\r\n'.repeat(33), '--B\r\n\r\n'.repeat(10_000)])
+    await t.throwsAsync(form(body), { message: /more than 32 parts/ })
+  await setImmediate()
 })
 
 test('CSV without its first line, wherever it is cut', async t => {
