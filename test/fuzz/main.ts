@@ -1,9 +1,12 @@
 /**
- * `npm run fuzz -- --minutes N [--seed S] [--only requests|stream|peers|sockets|idle]`: rounds of all campaigns on one node, each with a seed of its own, and what the node
+ * `npm run fuzz -- --minutes N [--seed S] [--only CAMPAIGN]`: rounds of all campaigns, or of one (`requests`, `lens`, `oversized`,
+ * `stream`, `peers`, `sockets`, `idle`), on one node, each with a seed of its own, and what the node
  * holds after each. Ends with 1 where something was answered wrongly, or what is held grows from the first third to the last.
  */
 import { parseArgs } from 'node:util'
 import { fuzzStream } from './frames.ts'
+import { fuzzLensBodies } from './lens-bodies.ts'
+import { fuzzOversized } from './oversized.ts'
 import { fuzzPeerBus } from './peers.ts'
 import { fuzzRequests } from './requests.ts'
 import { fuzzSockets, holdIdle } from './sockets.ts'
@@ -28,6 +31,8 @@ try {
   for (let seed = Number(values.seed); performance.now() < endsAt; seed++) {
     const campaigns: Readonly<Record<string, () => Promise<number>>> = {
       requests: () => fuzzRequests(target, seed, 40),
+      lens: () => fuzzLensBodies(target, seed, 200),
+      oversized: () => fuzzOversized(target),
       stream: () => fuzzStream(target, seed, 200),
       peers: () => fuzzPeerBus(target, seed, 200),
       sockets: () => fuzzSockets(target),
@@ -40,9 +45,11 @@ try {
     for (const name of chosen) {
       const campaign = campaigns[name]
       if (!campaign) throw new Error(`--only: expected one of ${Object.keys(campaigns).join(', ')}`)
+      const before = await target.held()
       try {
         sent += await campaign()
         await target.isWell()
+        await target.letsGo(before)
       } catch (error) {
         wrong++
         say(`seed ${seed}, ${name}: ${error instanceof Error ? error.message : error}`)
@@ -52,7 +59,7 @@ try {
     const now = await target.held()
     held.push(now)
     say(
-      `seed ${seed}: ${sent} inputs, ${(now.heapBytes / 1e6).toFixed(1)} MB of heap, ${now.files} files, ${wrong} wrong`,
+      `seed ${seed}: ${sent} inputs, ${(now.heapBytes / 1e6).toFixed(1)} MB of heap, ${(now.residentBytes / 1e6).toFixed(0)} MB resident, ${now.files} files, ${wrong} wrong`,
     )
   }
   const third = Math.floor(held.length / 3)

@@ -9,14 +9,14 @@ import { errorCatalogue } from '../../src/domain/index.ts'
 import { faultsOfAnswer, type OpenApi } from '../support/openapi.ts'
 import { bodyBytesMax, clusterSecret, hungMs, mark, type Target } from './target.ts'
 
-interface Operation {
+export interface Operation {
   readonly method: string
   readonly path: string
   readonly fields: readonly string[]
   readonly isLens: boolean
 }
 
-interface Hostile {
+export interface Hostile {
   readonly method: string
   /** As written in the request line. */
   readonly target: string
@@ -238,14 +238,14 @@ function hostile(target: Target, operation: Operation): fc.Arbitrary<Hostile> {
     })
 }
 
-interface Answered {
+export interface Answered {
   readonly status: number
   readonly type: string
   readonly text: string
 }
 
 /** Rejects when there is no answer in time; an answer that came before the server closed counts. */
-function exchange(url: string, { method, target, headers, body }: Hostile): Promise<Answered> {
+export function exchange(url: string, { method, target, headers, body }: Hostile): Promise<Answered> {
   return new Promise((resolve, reject) => {
     const { hostname, port } = new URL(url)
     const outgoing = httpRequest({ hostname, port, method, path: target, headers, agent: false }, answer => {
@@ -274,25 +274,38 @@ function exchange(url: string, { method, target, headers, body }: Hostile): Prom
   })
 }
 
+/** What no answer may say. */
+export function revelations(text: string): string[] {
+  const faults: string[] = []
+  if (text.includes(clusterSecret) || text.includes(mark)) faults.push('says what is not for this client')
+  if (/\n\s+at .*:\d+|node_modules|node:internal/.test(text)) faults.push('shows the inside')
+  return faults
+}
+
+/** A refusal has to be a problem of the catalogue. */
+export function faultsOfRefusal({ status, type, text }: Answered): string[] {
+  if (status < 400) return []
+  let problem: { code?: string; status?: number } = {}
+  try {
+    problem = JSON.parse(text)
+  } catch {
+    return ['a refusal that is no JSON']
+  }
+  const faults: string[] = []
+  const entry = errorCatalogue[problem.code as keyof typeof errorCatalogue]
+  if (!entry || entry.status !== status || problem.status !== status) faults.push('not of the catalogue')
+  if (!type.startsWith('application/problem+json')) faults.push(`a problem as ${type}`)
+  return faults
+}
+
 /** What is wrong with an answer; empty when nothing is. */
 function faultsOf(document: OpenApi, operation: Operation, sent: Hostile, answered: Answered): string[] {
   const { status, type, text } = answered
   const faults: string[] = []
   if (status < 200 || status >= 500) faults.push('neither a success nor a 4xx')
-  if (text.includes(clusterSecret) || text.includes(mark)) faults.push('says what is not for this client')
-  if (/\n\s+at .*:\d+|node_modules|node:internal/.test(text)) faults.push('shows the inside')
+  faults.push(...revelations(text))
   if (operation.isLens) return faults
-  if (status >= 400) {
-    let problem: { code?: string; status?: number } = {}
-    try {
-      problem = JSON.parse(text)
-    } catch {
-      faults.push('a refusal that is no JSON')
-    }
-    const entry = errorCatalogue[problem.code as keyof typeof errorCatalogue]
-    if (!entry || entry.status !== status || problem.status !== status) faults.push('not of the catalogue')
-    if (!type.startsWith('application/problem+json')) faults.push(`a problem as ${type}`)
-  }
+  faults.push(...faultsOfRefusal(answered))
   // What a path with other slashes leads to is another operation, or none.
   if (isRouted(operation, sent.target) && !(status === 404 && text.includes('under this path')) && status !== 413)
     faults.push(

@@ -2,7 +2,7 @@
  * What is fuzzed: one real node as a process of its own, with what belongs to two users on it. It is asked from outside, by its
  * inspector and the system, what it holds after its garbage was collected: what bad input leaves behind shows there.
  */
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { WebSocket } from 'ws'
 import { eventually } from '../support/conditions.ts'
 import { type NodeProcess, TestCluster } from '../support/nodes.ts'
@@ -15,9 +15,17 @@ export const mark = 'nobody-else-reads-this'
 /** A request that has no answer after this long counts as hung. */
 export const hungMs = 20_000
 
+/** More than this is not what a collection leaves by chance. */
+const growthBytesMax = 32_000_000
+const growthFilesMax = 20
+/** What the allocator keeps of the worst moment for the next one: a bound for the process as its operator sees it. */
+const residentBytesMax = 500_000_000
+
 export interface Held {
   readonly heapBytes: number
   readonly files: number
+  /** Of the whole process, as the system counts it. */
+  readonly residentBytes: number
 }
 
 export class Target {
@@ -126,10 +134,28 @@ export class Target {
       await ask(1, 'HeapProfiler.collectGarbage')
       await ask(2, 'HeapProfiler.collectGarbage')
       const { usedSize, backingStorageSize = 0 } = await ask(3, 'Runtime.getHeapUsage')
-      return { heapBytes: usedSize + backingStorageSize, files: readdirSync(`/proc/${this.node.pid}/fd`).length }
+      const [, pages] = readFileSync(`/proc/${this.node.pid}/statm`, 'utf8').split(' ')
+      return {
+        heapBytes: usedSize + backingStorageSize,
+        files: readdirSync(`/proc/${this.node.pid}/fd`).length,
+        residentBytes: Number(pages) * 4096,
+      }
     } finally {
       socket.terminate()
     }
+  }
+
+  /** Waits until it holds no more than it held before, but for what chance leaves. Rejects when it goes on holding it. */
+  async letsGo(before: Held): Promise<Held> {
+    const after = await eventually(
+      () => this.held(),
+      ({ files, heapBytes }) =>
+        files <= before.files + growthFilesMax && heapBytes <= before.heapBytes + growthBytesMax,
+      { what: `no more held than before: ${JSON.stringify(before)}`, periodMs: 500 },
+    )
+    if (after.residentBytes > residentBytesMax)
+      throw new Error(`the process has ${after.residentBytes} bytes in memory`)
+    return after
   }
 
   stop(): Promise<void> {
