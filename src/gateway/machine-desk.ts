@@ -52,8 +52,7 @@ export class MachineDesk {
     if (version > row.version) throw noSuchVersion(`1 to ${row.version}`)
     const transitions = await queries.transitions(handle, 0)
     const events = transitions.slice(0, version)
-    if (events.length < version || events.some((transition, index) => transition.version !== index + 1))
-      throw noSuchVersion(`${row.version}, the only one that is still kept`)
+    if (!areAllOf(events, version)) throw noSuchVersion(`${row.version}, the only one that is still kept`)
     const input = { handle, lane: row.requestedLane, engine: row.requestedEngine }
     let moment: MachineMoment | undefined
     for (const { value, context } of replay(
@@ -70,11 +69,18 @@ export class MachineDesk {
     const row = await this.#options.sessions.read(principal, id)
     if (version === null || version === row.version) return momentOfSession(row)
     if (version > row.version) throw noSuchVersion(`1 to ${row.version}`)
-    const events = (await this.#options.sessionStore.transitions(id)).slice(0, version).map(({ event }) => event)
+    const transitions = (await this.#options.sessionStore.transitions(id)).slice(0, version)
+    if (!areAllOf(transitions, version)) throw noSuchVersion(`${row.version}, the only one that is still kept`)
+    const events = transitions.map(({ event }) => event)
     for (const { value, context } of replaySession({ id, user: row.user }, events))
       if (context.version === version) return momentOfSession({ ...row, ...context, status: value as SessionStatus })
     throw noSuchVersion(`${row.version}: the steps of this session cannot be replayed`)
   }
+}
+
+/** From the first to this version, without a gap: what was forgotten cannot be replayed. */
+function areAllOf(transitions: readonly { readonly version: number }[], version: number): boolean {
+  return transitions.length === version && transitions.every((transition, index) => transition.version === index + 1)
 }
 
 export function momentOfSession({ id, user, version, database, status, properties }: SessionRow): MachineMoment {

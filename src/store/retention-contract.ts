@@ -8,15 +8,15 @@ export interface Forgotten {
   readonly queries: number
   /** Queries whose rows must go first: they are due from now on, for `pages.expire`. */
   readonly waiting: number
-  /** Ended sessions whose transitions are gone. */
-  readonly sessions: number
+  /** Transitions of sessions that are gone. */
+  readonly sessionSteps: number
 }
 
 /** Every write is the leader's, term-guarded, and one short transaction over rows that an index range named. */
 export interface RetentionStore {
   /**
    * Deletes the oldest `limit` of these queries (25 at the most), with their transitions, failed attempts, idempotency keys and deliveries;
-   * what still has rows loses these first. By age also the transitions of sessions that ended as long ago. Repeat until it gives zeros.
+   * what still has rows loses these first. By age also the transitions of sessions, open ones too. Repeat until it gives zeros.
    */
   forget(term: number, finished: Finished, limit: number): Promise<Forgotten>
   /** When the oldest of the newest `max` finished queries ended, ms since 1970; null when there are no more than that. Reads `max` entries of an index. */

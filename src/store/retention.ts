@@ -13,9 +13,9 @@ import { askableIds } from './rows.ts'
 
 /** Each has a dozen transitions, and no transaction should be above 500 rows. */
 const queriesPerDeletion = 25
-const sessionsPerDeletion = 50
+const sessionStepsPerDeletion = 100
 
-const nothing: Forgotten = { queries: 0, waiting: 0, sessions: 0 }
+const nothing: Forgotten = { queries: 0, waiting: 0, sessionSteps: 0 }
 
 export class Retention implements RetentionStore {
   readonly #database: Database
@@ -47,17 +47,18 @@ export class Retention implements RetentionStore {
           `UPDATE ${q} AS q${dialect.byPrimary} SET ${q.pagesExpireAt} = ${dialect.now} WHERE ${q.handle} IN ${placeholders(waiting.length)} AND ${q.pagesExpireAt} > ${dialect.now}`,
           waiting,
         )
-      const answer = { queries: handles.length, waiting: waiting.length, sessions: 0 }
+      const answer = { queries: handles.length, waiting: waiting.length, sessionSteps: 0 }
       if (!byAge) return answer
-      const ended = await transaction.rows<{ id_: string }>(
-        `SELECT ${s.sessionId} AS id_ FROM ${s} WHERE ${s.toStatus} IN ('CLOSED', 'EXPIRED') AND ${s.at} < ${before} LIMIT ${sessionsPerDeletion}`,
+      // Each by its own age: a session that stays open and is changed every day would keep its history for ever.
+      const steps = await transaction.rows<{ id_: string; version_: number }>(
+        `SELECT ${s.sessionId} AS id_, ${s.version} AS version_ FROM ${s} WHERE ${s.toStatus} IN ('OPEN', 'CLOSING', 'CLOSED', 'EXPIRED') AND ${s.at} < ${before} LIMIT ${sessionStepsPerDeletion}`,
       )
-      if (ended.length > 0)
+      if (steps.length > 0)
         await transaction.run(
-          `${dialect.deleteFrom(s)} WHERE ${s.sessionId} IN ${placeholders(ended.length)}`,
-          ended.map(row => row.id_),
+          `${dialect.deleteFrom(s)} WHERE ${steps.map(() => `(${s.sessionId} = ? AND ${s.version} = ?)`).join(' OR ')}`,
+          steps.flatMap(row => [row.id_, Number(row.version_)]),
         )
-      return { ...answer, sessions: ended.length }
+      return { ...answer, sessionSteps: steps.length }
     })
   }
 

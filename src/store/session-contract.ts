@@ -87,7 +87,7 @@ export interface SessionStore {
   ): Promise<{ readonly expired: readonly string[]; readonly closed: readonly string[] }>
   /** Open sessions, by state: for metrics and `machines`. */
   count(user: string | null): Promise<Readonly<Record<string, number>>>
-  /** The session's transitions, in order; kept for `queries.retentionMs` after its end. */
+  /** The session's transitions, in order; kept for `queries.retentionMs`. */
   transitions(
     id: string,
   ): Promise<readonly { version: number; event: SessionEvent; from: string; to: string; node: string; at: string }[]>

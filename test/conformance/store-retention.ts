@@ -52,12 +52,37 @@ export function retentionConformance(ava: TestFn, stores: StoreUnderTest): void 
     t.is(await store.retention.expireEarly(term, 2 * bytes, 1), bytes)
     t.is(await store.retention.endOfNewest(4), null)
     const before = Date.parse('2200-01-01T00:00:00.000Z')
-    t.deepEqual(await store.retention.forget(term, { before }, 10), { queries: 2, waiting: 2, sessions: 0 })
+    t.deepEqual(await store.retention.forget(term, { before }, 10), { queries: 2, waiting: 2, sessionSteps: 0 })
     t.is((await store.pages.expire(term, 10)).length, 2)
     t.deepEqual(await left(), [0, 0, 0, 0])
-    t.deepEqual(await store.retention.forget(term, { before }, 1), { queries: 1, waiting: 0, sessions: 0 })
-    t.deepEqual(await store.retention.forget(term, { before }, 10), { queries: 1, waiting: 0, sessions: 0 })
+    t.deepEqual(await store.retention.forget(term, { before }, 1), { queries: 1, waiting: 0, sessionSteps: 0 })
+    t.deepEqual(await store.retention.forget(term, { before }, 10), { queries: 1, waiting: 0, sessionSteps: 0 })
     t.deepEqual(await store.queries.versions(handles), [])
+  })
+
+  test('what became of a session is forgotten step by step, by age, also while it stays open', async (t, stores) => {
+    const url = await stores.fresh(t)
+    const store = await storeOn(t, url)
+    const term = await leading(store, await joined(store))
+    const id = await opened(store)
+    const changed = { type: 'CHANGED', database: 'other', properties: {}, at: '2026-01-01T00:00:00.000Z' } as const
+    const next = { database: 'other', properties: {}, status: 'OPEN' } as const
+    t.true(await store.sessions.move(id, 1, changed, next, 'node-1'))
+    const dayMs = 86_400_000
+    t.is((await store.retention.forget(term, { agoMs: dayMs }, 10)).sessionSteps, 0)
+    await stores.execute(url, 'UPDATE session_transition SET at = 1 WHERE version = 1')
+    t.is(
+      (await store.retention.forget(term + 1, { agoMs: dayMs }, 10)).sessionSteps,
+      0,
+      'who does not lead deletes nothing',
+    )
+    t.is((await store.retention.forget(term, { agoMs: dayMs }, 10)).sessionSteps, 1)
+    t.is((await store.retention.forget(term, { agoMs: dayMs }, 10)).sessionSteps, 0)
+    t.deepEqual(
+      (await store.sessions.transitions(id)).map(({ version }) => version),
+      [2],
+    )
+    t.is((await store.sessions.read(id))?.version, 2)
   })
 
   test('the end of the newest finished queries', async (t, { fresh }) => {

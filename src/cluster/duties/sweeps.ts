@@ -94,11 +94,11 @@ export class Sweeps implements LeaderDuty {
     const { stores, clock } = this.#options
     const pace = new Pace(clock, queriesInOneBatch)
     while (term.valid()) {
-      const { queries, waiting, sessions } = await this.#alone(() =>
+      const { queries, waiting, sessionSteps } = await this.#alone(() =>
         pace.batch(term.signal, limit => stores.retention.forget(term.number, finished, limit)),
       )
       if (waiting > 0) await this.#expireResults(term)
-      if (queries + waiting + sessions === 0) return
+      if (queries + waiting + sessionSteps === 0) return
     }
   }
 
