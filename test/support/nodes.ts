@@ -141,7 +141,12 @@ export class NodeProcess {
 
   /** Opens a session; gives its token. */
   async session(user = 'tester', more: Record<string, unknown> = {}): Promise<{ id: string; token: string }> {
-    const { status, body } = await this.call('POST', '/api/v1/sessions', { body: { user, ...more } })
+    const ask = () => this.call('POST', '/api/v1/sessions', { body: { user, ...more } })
+    // A database that answers too late, as on a machine whose disk is cold and busy, says itself that it is worth another try.
+    const { status, body } = await eventuallyTrue(ask, answer => answer.body.code !== 'STORE_UNAVAILABLE', {
+      what: `a session on ${this.name}`,
+      periodMs: 100,
+    })
     if (status !== 201) throw new Error(`no session: ${status} ${JSON.stringify(body)}`)
     return body
   }
