@@ -79,7 +79,9 @@ export class WebSocketPeerBus implements ConnectedBus {
   async start(): Promise<void> {
     if (this.#running) return
     this.#running = true
-    this.#cancelPings = this.#options.clock.every(this.#options.pingMs, () => this.#ping())
+    const { clock, pingMs } = this.#options
+    // Timers come before sockets: what peers answered while this node was kept busy is read first, then judged.
+    this.#cancelPings = clock.every(pingMs, () => clock.soon(() => this.#ping()))
   }
 
   async stop(): Promise<void> {

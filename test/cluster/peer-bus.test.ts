@@ -290,3 +290,22 @@ test('while the secret is replaced, nodes of either one speak to each other, and
     [],
   )
 })
+
+test('a peer whose answer came while this node was kept busy is not cut off', async t => {
+  const pingMs = 100
+  const [a, b] = [await peerOn(t, 'a', { pingMs }), await peerOn(t, 'b', { pingMs: 60_000 })]
+  let pings = 0
+  b.server.on('upgrade', (_, socket) => {
+    // Behind the bus, which has answered then: the next ping of `a` is due before its answer is read.
+    setImmediate(() =>
+      socket.on('data', () => {
+        pings++
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2 * pingMs)
+      }),
+    )
+  })
+  a.bus.connectTo([b])
+  await eventually(() => pings >= 4 || a.suspicions.length > 0)
+  t.deepEqual(a.suspicions, [])
+  t.deepEqual(a.bus.connected(), ['b-1'])
+})
