@@ -95,8 +95,12 @@ export class Scene {
     this.#inspectPorts = new Map(places.map(({ name, inspectPort }) => [name, inspectPort]))
   }
 
-  /** Resolves when all nodes serve and see each other. */
-  static async start(t: Teardown, nodes = 3, more: Readonly<Record<string, string>> = {}): Promise<Scene> {
+  /** Resolves when all nodes serve and see each other. `more`: what the nodes are set to besides, told where they reach the host. */
+  static async start(
+    t: Teardown,
+    nodes = 3,
+    more: (host: string) => Promise<Readonly<Record<string, string>>> = async () => ({}),
+  ): Promise<Scene> {
     const names = Array.from({ length: nodes }, (_, index) => `n${index + 1}`)
     const database = await MySqlServer.start(durable)
     t.teardown(() => database.destroy())
@@ -104,7 +108,7 @@ export class Scene {
     const storeUrl = new URL(database.url)
     storeUrl.pathname = new URL(ordinary).pathname
     const network = await Network.create(t, names)
-    const cluster = new TestCluster(ordinary, { ...environment, ...more })
+    const cluster = new TestCluster(ordinary, { ...environment, ...(await more(network?.host ?? '127.0.0.1')) })
     t.teardown(() => cluster.stop())
     const places = []
     for (const name of names) {

@@ -38,8 +38,8 @@ function pageOf(all: readonly Evidence[]): string {
   const newest = all.at(-1)
   return `# Soak
 
-Three real nodes that are never restarted, a MariaDB that is flushed at every commit, clients that open and close sessions, submit, subscribe, read and cancel, and faults that no process dies of
-(\`npm run faults\` is about those). What each node and each table holds is looked at again and again, memory after a collection of garbage. The first third is warming up; a quantity is flat when its
+Three real nodes that are never restarted, a MariaDB that is flushed at every commit, clients that open and close sessions, submit, subscribe, read and cancel, a receiver of webhooks and
+traces that refuses one request in ten, and faults that no process dies of (\`npm run faults\` is about those). What each node and each table holds is looked at again and again, memory after a collection of garbage. The first third is warming up; a quantity is flat when its
 median in the last third is no more than a tenth, and what it varies by, above that of the middle one. At the end, with all clients gone, no query, slot, connection or subscription may be left.
 
 Made by \`npm run soak -- --minutes N --record\`, which appends to [soak.jsonl](soak.jsonl).

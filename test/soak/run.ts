@@ -15,6 +15,7 @@ import { eventually } from '../support/conditions.ts'
 import { brokenInvariants } from '../support/invariants.ts'
 import { judge, type Series, samplesMin, type Verdict } from './flatness.ts'
 import { type Holdings, holdingNames, holdingsOf } from './sampling.ts'
+import { Sink } from './sink.ts'
 
 export interface SoakOptions {
   readonly seed: string
@@ -47,23 +48,9 @@ const retention: Readonly<Record<string, string>> = {
   LENS_RESULTS_RETENTION_MS: '20000',
   LENS_SESSIONS_IDLE_MS: '60000',
 }
-const tables = [
-  'session',
-  'session_transition',
-  'current_query',
-  'finished_query',
-  'query_transition',
-  'failed_attempt',
-  'result_page',
-  'submission_key',
-  'prepared_query',
-  'usage_counter',
-  'member',
-  'heartbeat',
-  'member_connection',
-  'slot_budget',
-  'engine_cleanup',
-] as const
+/** Every table there is: one that is added is looked at too. */
+const tables =
+  'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name'
 /** What each varies by from look to look. */
 const slack: Readonly<Record<(typeof holdingNames)[number], number>> = {
   resident: 24,
@@ -86,13 +73,18 @@ interface Look {
 export async function soak(options: SoakOptions): Promise<SoakOutcome> {
   const stage = new Stage()
   try {
-    return await play(options, await Scene.start(stage, 3, retention), stage)
+    let sink: Sink | undefined
+    const scene = await Scene.start(stage, 3, async host => {
+      sink = await Sink.start(stage, host)
+      return { ...retention, ...sink.environment }
+    })
+    return await play(options, scene, sink as Sink, stage)
   } finally {
     await stage.end()
   }
 }
 
-async function play(options: SoakOptions, scene: Scene, stage: Stage): Promise<SoakOutcome> {
+async function play(options: SoakOptions, scene: Scene, sink: Sink, stage: Stage): Promise<SoakOutcome> {
   const { seed, minutes, everyMs, pauseMs, workers, say } = options
   const wrong: string[] = []
   const looks: Look[] = []
@@ -129,6 +121,7 @@ async function play(options: SoakOptions, scene: Scene, stage: Stage): Promise<S
   const failed = await clients.end()
   if (failed !== null) wrong.push(failed)
   wrong.push(...(await leftovers(scene)))
+  for (const [what, count] of Object.entries(sink.taken)) if (count === 0) wrong.push(`nobody was told of any ${what}`)
   wrong.push(...scene.unexpected.map(({ node, exit, lastWords }) => `${node} ended by itself: ${exit} ${lastWords}`))
   const [counted] = await scene.ask(`SELECT COUNT(*) AS n FROM query_transition WHERE to_status = 'QUEUED'`)
   return {
@@ -146,9 +139,9 @@ async function lookAt(scene: Scene): Promise<Look> {
   const nodes = new Map<string, Holdings>()
   for (const name of scene.names) nodes.set(name, await holdingsOf(scene.node(name), scene.inspectorOf(name)))
   const rows = new Map<string, number>()
-  for (const table of tables) {
-    const [row] = await scene.ask(`SELECT COUNT(*) AS n FROM ${table}`)
-    rows.set(table, Number(row?.n))
+  for (const { name } of await scene.ask(tables)) {
+    const [row] = await scene.ask(`SELECT COUNT(*) AS n FROM \`${name}\``)
+    rows.set(String(name), Number(row?.n))
   }
   const [row] = await scene.ask('SELECT COUNT(*) AS n FROM information_schema.processlist')
   return { nodes, rows, connections: Number(row?.n) }
@@ -163,7 +156,7 @@ function seriesOf(looks: readonly Look[], names: readonly string[]): Series[] {
         values: looks.map(({ nodes }) => nodes.get(name)?.[holding] as number),
         slack: slack[holding],
       })
-  for (const table of tables)
+  for (const table of looks[0]?.rows.keys() ?? [])
     series.push({ name: `rows ${table}`, values: looks.map(({ rows }) => rows.get(table) as number), slack: rowsSlack })
   series.push({
     name: 'database connections',
@@ -182,6 +175,11 @@ async function leftovers(scene: Scene): Promise<string[]> {
     { what: 'the end of all queries', withinMs: 90_000 },
   ).catch(error => wrong.push(String(error)))
   wrong.push(...(await brokenInvariants(scene.storeUrl, [])))
+  await eventually(
+    () => scene.ask(`SELECT * FROM webhook_delivery WHERE state <> 'DELIVERED'`),
+    owed => owed.length === 0,
+    { what: 'no end that nobody was told of', withinMs: 30_000 },
+  ).catch(error => wrong.push(String(error)))
   for (const name of scene.names) {
     await eventually(
       async () => held(await scene.node(name).metrics()),
