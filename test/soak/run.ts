@@ -61,7 +61,11 @@ const slack: Readonly<Record<(typeof holdingNames)[number], number>> = {
   timers: 40,
   resources: 16,
 }
+/** As many more or fewer queries are kept when the machine is faster or slower for a while. */
 const rowsSlack = 400
+/** Of these a query has several; whether it has ever more is asked by itself. */
+const rowsPerQuery: Readonly<Record<string, number>> = { query_transition: 6 }
+const stepsSlack = 1
 const connectionsSlack = 10
 
 interface Look {
@@ -157,13 +161,23 @@ function seriesOf(looks: readonly Look[], names: readonly string[]): Series[] {
         slack: slack[holding],
       })
   for (const table of looks[0]?.rows.keys() ?? [])
-    series.push({ name: `rows ${table}`, values: looks.map(({ rows }) => rows.get(table) as number), slack: rowsSlack })
+    series.push({
+      name: `rows ${table}`,
+      values: looks.map(({ rows }) => rows.get(table) as number),
+      slack: rowsSlack * (rowsPerQuery[table] ?? 1),
+    })
+  series.push({ name: 'steps per query', values: looks.map(stepsPerQuery), slack: stepsSlack })
   series.push({
     name: 'database connections',
     values: looks.map(({ connections }) => connections),
     slack: connectionsSlack,
   })
   return series
+}
+
+function stepsPerQuery({ rows }: Look): number {
+  const of = (table: string) => rows.get(table) as number
+  return of('query_transition') / Math.max(1, of('current_query') + of('finished_query'))
 }
 
 /** Once nobody asks for anything any more: no query runs, no counter says so, no subscriber is left, no slot is taken. */
