@@ -4,6 +4,7 @@
  */
 import type { Connector, SqlValue, Statements } from './database.ts'
 import { placeholders } from './names.ts'
+import { lockWaitTimeout } from './retry.ts'
 
 type Wired = Pick<Connector, 'statements' | 'tables' | 'dialect'>
 
@@ -48,9 +49,6 @@ export async function endConnections(
   )
 }
 
-/** As the server says it of a row. */
-const lockWaitTimeout = { errno: 1205 }
-
 /**
  * Runs `work` while a connection that does nothing else holds the server's named lock: its end is the end of the lock.
  * Each attempt waits for a second; rejects, to be repeated, after `attemptsMax`.
@@ -65,7 +63,8 @@ export function holdingLock<T>(
     for (let attempt = 1; ; attempt++) {
       const [row] = await holder.rows<{ got: number }>('SELECT GET_LOCK(?, 1) AS got', [lock])
       if (Number(row?.got) === 1) break
-      if (attempt >= attemptsMax) throw Object.assign(new Error(`the lock ${lock} is held elsewhere`), lockWaitTimeout)
+      if (attempt >= attemptsMax)
+        throw Object.assign(new Error(`the lock ${lock} is held elsewhere`), { errno: lockWaitTimeout })
     }
     try {
       return await work()

@@ -27,9 +27,12 @@ export interface MySqlOptions {
 /** What a statement answers: rows, or how many it found. */
 export type Answer = readonly object[] | ResultSetHeader
 
-/** What every connection is told before anything else. */
+/**
+ * What every connection is told before anything else. Who waits for a whole table, by default for a day or a year, lets nobody pass
+ * who comes later: one transaction that somebody forgot, and a change of the schema behind it, would stop the cluster.
+ */
 const sessionSettings =
-  "SET SESSION innodb_lock_wait_timeout = 1, time_zone = '+00:00', " +
+  "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1, time_zone = '+00:00', " +
   "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 const sessionIsolation = 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'
 

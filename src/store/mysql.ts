@@ -12,6 +12,7 @@ import { MikroORM, type MikroORM as Orm } from '@mikro-orm/core'
 import { Migrator } from '@mikro-orm/migrations'
 import { MySqlDriver, type SqlEntityManager } from '@mikro-orm/mysql'
 import { CompiledQuery } from 'kysely'
+import { LensError } from '../domain/index.ts'
 import { endConnections, holdingLock, registration } from './connections.ts'
 import { type Connector, Later, type SqlValue, type Statements, type Transaction } from './database.ts'
 import { mysqlDialect } from './dialect.ts'
@@ -20,6 +21,7 @@ import { migrationsList } from './migrations/index.ts'
 import { type MySqlOptions, PoolDriver, type PooledConnection, PooledMySqlDialect } from './mysql-pool.ts'
 import { withValues } from './mysql-text.ts'
 import { type Tables, tablesOf } from './names.ts'
+import { isLockWaitTimeout } from './retry.ts'
 
 /** The database's name in the URL, which MikroORM asks the server about before it migrates. */
 function databaseName(url: string): string {
@@ -101,12 +103,25 @@ export class MySqlConnector implements Connector {
     await this.statements.rows('SELECT 1 AS one')
   }
 
-  /** One node migrates under the server's named lock, on one connection; the others wait for it. */
+  /**
+   * One node migrates under the server's named lock, on one connection; the others wait for it. Where a transaction of somebody else
+   * holds a table that is to be changed, it gives up: whoever needs that table gets through until it is called again.
+   */
   async migrate(): Promise<void> {
     await holdingLock(this, `lens:${databaseName(this.#url)}`.slice(0, 64), Number.POSITIVE_INFINITY, async () => {
       this.#driver.patient = true
       try {
         await this.orm.migrator.up()
+      } catch (error) {
+        if (!isLockWaitTimeout(error)) throw error
+        throw new LensError(
+          'STORE_UNAVAILABLE',
+          'The schema cannot be changed while a transaction holds a table of it.',
+          {
+            retryAfterMs: 1000,
+            cause: error,
+          },
+        )
       } finally {
         this.#driver.patient = false
       }

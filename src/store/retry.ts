@@ -19,10 +19,13 @@ export const retryDelays: Readonly<Record<'conflict' | 'unreachable', { firstMs:
   unreachable: { firstMs: 20, limitMs: 250 },
 }
 
+/** MySQL's number for a lock, of a row or of a whole table, that was not to be had in time. */
+export const lockWaitTimeout = 1205
+
 /** MySQL's and MariaDB's error numbers. */
 const mysqlErrors: Readonly<Record<number, FailureClass>> = {
   1213: 'conflict', // deadlock, or a lost certification
-  1205: 'conflict', // lock wait time-out
+  [lockWaitTimeout]: 'conflict',
   3572: 'conflict', // lock not at once available
   3101: 'conflict', // rolled back by the group
   1180: 'conflict', // commit refused
@@ -92,6 +95,10 @@ const lostConnection = new Set([
   'ERR_STREAM_WRITE_AFTER_END',
   'ERR_SOCKET_CLOSED',
 ])
+
+export function isLockWaitTimeout(error: unknown): boolean {
+  return (error as { errno?: unknown } | null)?.errno === lockWaitTimeout
+}
 
 export function failureClass(error: unknown): FailureClass {
   if (typeof error !== 'object' || error === null) return 'defect'

@@ -2,10 +2,12 @@
 import { join } from 'node:path'
 import type { Migration } from '@mikro-orm/migrations'
 import test from 'ava'
+import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import { migrationsList } from '../../src/store/migrations/index.ts'
 import { MySqlConnector } from '../../src/store/mysql.ts'
 import { SqliteConnector } from '../../src/store/sqlite.ts'
 import type { OrmConnector } from '../../src/store/store.ts'
+import { eventually } from '../support/conditions.ts'
 import { type Teardown, temporaryFolder } from '../support/folders.ts'
 import { mysqlDatabases } from '../support/mysql.ts'
 import { previous } from '../support/releases/releases.ts'
@@ -61,6 +63,33 @@ for (const [name, connectorOf] of Object.entries(connectors))
     await connector.migrate()
     await connector.migrate()
   })
+
+test('mysql: a transaction that nobody ends keeps the schema from being changed, and nobody from working', async t => {
+  const url = await databases.create(t)
+  const connector = new MySqlConnector({ url, connectionsMax: 2, silenceMs: 60_000, connectMs: 10_000 })
+  t.teardown(() => connector.close())
+  await connector.connect()
+  await connector.orm.migrator.up({ to: '0006-webhooks' })
+  const [forgotten, client] = [await createConnection(url), await createConnection(url)]
+  for (const connection of [forgotten, client]) t.teardown(() => connection.destroy())
+  await forgotten.beginTransaction()
+  await forgotten.query('SELECT COUNT(*) FROM current_query')
+
+  const migrating = t.throwsAsync(connector.migrate(), { code: 'STORE_UNAVAILABLE' })
+  await eventually(
+    () => client.query<RowDataPacket[]>("SELECT id FROM information_schema.processlist WHERE info LIKE 'alter table%'"),
+    ([rows]) => rows.length > 0,
+    { what: 'a change of the schema that waits' },
+  )
+  // Behind the change, which stands behind what was forgotten.
+  await client.query('SELECT COUNT(*) FROM current_query')
+  await migrating
+
+  await forgotten.rollback()
+  await connector.migrate()
+  await client.query('SELECT trace_parent FROM current_query')
+  t.pass()
+})
 
 test('what would break the build before this one is told from what would not', t => {
   const fine = [
