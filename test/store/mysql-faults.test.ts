@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import test from 'ava'
-import { type Connection, createConnection, type ResultSetHeader } from 'mysql2/promise'
+import { type Connection, createConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
 import { WakeUp } from '../../src/async/index.ts'
 import { LensError } from '../../src/domain/index.ts'
 import type { Store } from '../../src/store/index.ts'
@@ -334,6 +334,38 @@ test('connections killed at any moment leave every query once, with all its vers
     done.length * 5,
     0,
   ])
+})
+
+test('a backup that locks all tables for a while costs no write and doubles none', async t => {
+  const url = await createDatabase(t, (await privateMySqlServer(t)).url)
+  const store = await storeOn(t, url, 20_000)
+  const member = await joined(store)
+  const session = await opened(store)
+  const backup = await connected(t, url)
+  const submitted: TestQuery[] = []
+  let isOver = false
+  const submitting = Array.from({ length: 4 }, async () => {
+    while (!isOver) {
+      const query = new TestQuery(member, session)
+      t.is((await store.queries.submit([query.submission()], noLimits))[0]?.kind, 'accepted')
+      submitted.push(query)
+    }
+  })
+  for (let round = 0; round < 3; round++) {
+    // In the middle of whatever they do, their commits too.
+    const some = submitted.length + 10
+    await eventually(() => submitted.length >= some)
+    await backup.query('FLUSH TABLES WITH READ LOCK')
+    const tried = store.statementCount + 2 * submitting.length
+    await eventually(() => store.statementCount >= tried)
+    await backup.query('UNLOCK TABLES')
+  }
+  isOver = true
+  await Promise.all(submitting)
+  for (const [table, rows] of Object.entries({ current_query: submitted.length, query_transition: submitted.length })) {
+    const [[counted]] = await backup.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table}`)
+    t.is(Number(counted?.n), rows, table)
+  }
 })
 
 test('a server that stops, freezes or may not be written is unavailable, and then served again', async t => {
