@@ -287,18 +287,25 @@ test('a reader that stops reading is closed, keeps what it got, and resumes with
   client.send({ type: 'subscribe', id: 's', topic: 'session' })
   await client.frame('subscribed', frame => frame.type === 'subscribed')
   client.socket.pause()
-  const slowReaders = async () => Number(/^lens_stream_slow_readers_total (\d+)$/m.exec(await node.metrics())?.[1] ?? 0)
+  const metric = async (name: string) =>
+    Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await node.metrics())?.[1] ?? 0)
+  const slowReaders = () => metric('lens_stream_slow_readers_total')
+  const buffered = () => metric('lens_stream_buffered_bytes')
   const handles: string[] = []
+  let mostBuffered = 0
   // Each version carries the text: some megabytes fill what the network buffers, then the node's own buffer.
   while ((await slowReaders()) === 0) {
     const { handle } = await node.submit(token, { sql: `select 1 -- ${'x'.repeat(1_000_000)}` })
     handles.push(handle)
     await node.ended(token, handle)
+    mostBuffered = Math.max(mostBuffered, await buffered())
   }
+  t.true(mostBuffered > 0, 'what the client did not take is in the metrics')
   client.socket.resume()
   const { code } = await client.end()
   // 1013, or the socket was ended under it because the close could not be delivered either.
   t.true(code === 1013 || code === 1006, String(code))
+  await eventually(buffered, bytes => bytes === 0)
 
   const after: Record<string, number> = {}
   for (const handle of handles) {
