@@ -39,8 +39,6 @@ export interface SessionHostOptions {
   readonly passivateMs: number
 }
 
-const moveAttemptsMax = 20
-
 export class SessionHost {
   readonly #options: SessionHostOptions
   readonly #lives = new Map<string, LiveSession>()
@@ -84,16 +82,7 @@ export class SessionHost {
     this.#remove(row.id)
     const actor = createActor(sessionMachine, {
       input: { id: row.id, user: row.user },
-      snapshot: sessionMachine.resolveState({
-        value: row.status,
-        context: {
-          id: row.id,
-          user: row.user,
-          version: row.version,
-          database: row.database,
-          properties: row.properties,
-        },
-      }),
+      snapshot: stateOf(row),
     })
     actor.start()
     const live = { actor, row, usedAt: this.#options.clock.monotonic() }
@@ -132,28 +121,27 @@ export class SessionHost {
     return this.adopt(row).row
   }
 
-  /** Moves the session by compare-and-set; when another node was first, once more from its row. */
+  /** Moves the session as it is in the database by then, whoever else moves it. */
   async move(id: string, event: SessionEvent): Promise<SessionRow> {
     const { sessions, nodeId } = this.#options
-    for (let attempt = 0; attempt < moveAttemptsMax; attempt++) {
-      const row = await sessions.read(id)
-      if (row?.status !== 'OPEN') break
-      const live = this.adopt(row)
-      const [next] = transition(sessionMachine, live.actor.getSnapshot(), event)
-      const { database, properties, version } = next.context
-      if (version === row.version) break
-      const status = next.value as SessionStatus
-      if (!(await sessions.move(id, row.version, event, { database, properties, status }, nodeId))) continue
-      const moved: SessionRow = { ...row, database, properties, status, version }
-      if (status === 'OPEN') {
-        live.actor.send(event)
-        this.#build(moved)
-      } else this.#remove(id)
-      this.#listener?.moved(moved, event)
-      return moved
+    let before: SessionRow | undefined
+    const moved = await sessions.move(id, event, nodeId, row => {
+      before = row
+      const [{ context, value }] = transition(sessionMachine, stateOf(row), event)
+      if (context.version === row.version) return null
+      return { database: context.database, properties: context.properties, status: value as SessionStatus }
+    })
+    if (!moved || !before) {
+      this.drop(id)
+      throw new LensError('SESSION_INVALID', 'The session is unknown, closed or expired.')
     }
-    this.drop(id)
-    throw new LensError('SESSION_INVALID', 'The session is unknown, closed or expired.')
+    const live = this.adopt(before)
+    if (moved.status === 'OPEN') {
+      live.actor.send(event)
+      this.#build(moved)
+    } else this.#remove(id)
+    this.#listener?.moved(moved, event)
+    return moved
   }
 
   /** By a statement that ran in it, `at` ISO 8601. Safe twice; nothing happens where the session is closed. */
@@ -180,4 +168,8 @@ export class SessionHost {
   stop(): void {
     for (const id of [...this.#lives.keys()]) this.drop(id)
   }
+}
+
+function stateOf({ id, user, version, database, properties, status }: SessionRow) {
+  return sessionMachine.resolveState({ value: status, context: { id, user, version, database, properties } })
 }

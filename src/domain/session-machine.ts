@@ -1,6 +1,6 @@
 /**
- * The session's statechart: pure, without effects of its own. No node owns a session: any node moves it by
- * compare-and-set on `version`, and every node's actor follows the row.
+ * The session's statechart: pure, without effects of its own. No node owns a session: any node moves its
+ * row, locked meanwhile, and every node's actor follows the row's `version`.
  *
  *     OPEN ─ CLOSE_REQUESTED → CLOSING ─ CLOSED → CLOSED       CLOSING: its queries still run, new calls are refused
  *        └ EXPIRED → EXPIRED

@@ -17,6 +17,9 @@ export interface SessionRow {
   readonly admin: boolean
 }
 
+/** What becomes of a session. */
+export type SessionMove = Pick<SessionRow, 'database' | 'properties' | 'status'>
+
 /** What every request compares. */
 export interface SessionCheck {
   readonly id: string
@@ -65,14 +68,16 @@ export interface SessionStore {
     limit: number,
     cursor: { createdAt: string; id: string } | null,
   ): Promise<readonly SessionRow[]>
-  /** Compare-and-set on `version`, while OPEN: writes the new state and its `session_transition`. False: changed or gone meanwhile. */
+  /**
+   * Makes of an OPEN session what `next` says of its row, which nobody else can move meanwhile, and writes the `session_transition`.
+   * Gives the row as it is then; null where it is not OPEN, or `next` wants nothing. `next` may be asked again, of a newer row.
+   */
   move(
     id: string,
-    fromVersion: number,
     event: SessionEvent,
-    next: { database: string | null; properties: Readonly<Record<string, string>>; status: SessionStatus },
     node: string,
-  ): Promise<boolean>
+    next: (row: SessionRow) => SessionMove | null,
+  ): Promise<SessionRow | null>
   /** Deletes the row of a CLOSING session that has no unfinished query. True when it is gone. */
   removeClosed(id: string, node: string): Promise<boolean>
   /** Sets `last_used_at` to now for those whose stored value is older than their threshold. */

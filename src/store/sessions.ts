@@ -1,6 +1,6 @@
-/** The store of sessions. No node owns one: each write is a compare-and-set on `version`, and the row's word is final. */
+/** The store of sessions. No node owns one: each move is made of the locked row and raises its `version`, and the row's word is final. */
 import type { SessionEvent, SessionStatus } from '../domain/index.ts'
-import type { NewSession, OpenAnswer, SessionCheck, SessionRow, SessionStore } from './contract.ts'
+import type { NewSession, OpenAnswer, SessionCheck, SessionMove, SessionRow, SessionStore } from './contract.ts'
 import { type Database, Duplicate, type SqlValue, type Statements, Undo } from './database.ts'
 import { placeholders } from './names.ts'
 import { askableIds, databaseNow, insertion, isoOf, parsed, type SelectedRow, selection, unselected } from './rows.ts'
@@ -198,34 +198,44 @@ export class Sessions implements SessionStore {
     return rows.map(sessionRowOf)
   }
 
+  /** The row is locked, not compared: among many who move one session each has a turn, and nobody has to try again. */
   async move(
     id: string,
-    fromVersion: number,
     event: SessionEvent,
-    next: { database: string | null; properties: Readonly<Record<string, string>>; status: SessionStatus },
     node: string,
-  ): Promise<boolean> {
+    next: (row: SessionRow) => SessionMove | null,
+  ): Promise<SessionRow | null> {
+    const [asked] = askableIds([id])
+    if (asked === undefined) return null
     const { session: s, sessionTransition: t } = this.#database.tables
-    return this.#database.transaction(async (transaction, attempt) => {
-      const count = await transaction.run(
-        `UPDATE ${s} SET ${s.database} = ?, ${s.properties} = ?, ${s.status} = ?, ${s.version} = ${s.version} + 1 ` +
-          `WHERE ${s.id} = ? AND ${s.version} = ? AND ${s.status} = 'OPEN'`,
-        [next.database, JSON.stringify(next.properties), next.status, id, fromVersion],
+    const { dialect } = this.#database
+    let moved: SessionRow | null = null
+    return this.#database.transaction(async transaction => {
+      const [selected] = await transaction.rows(
+        `SELECT ${selection(s, rowProperties)} FROM ${s}${dialect.byPrimary} WHERE ${s.id} = ?${dialect.lockExclusive}`,
+        [asked],
       )
-      if (count === 0) {
-        if (attempt === 0) return false
-        // Moved by an attempt whose answer was lost: that version was made by this node with this very event.
-        const [row] = await transaction.rows<{ event_: string; node_: string }>(
+      if (moved) {
+        // Perhaps by an attempt whose answer was lost: then that version was made by this node with this very event.
+        const [step] = await transaction.rows<{ event_: string; node_: string }>(
           `SELECT ${t.event} AS event_, ${t.node} AS node_ FROM ${t} WHERE ${t.sessionId} = ? AND ${t.version} = ?`,
-          [id, fromVersion + 1],
+          [asked, moved.version],
         )
-        return row?.event_ === JSON.stringify(event) && row.node_ === node
+        if (step?.event_ === JSON.stringify(event) && step.node_ === node) return moved
       }
+      const row = selected ? sessionRowOf(selected) : null
+      const wanted = row?.status === 'OPEN' ? next(row) : null
+      if (!row || !wanted) return null
+      moved = { ...row, ...wanted, version: row.version + 1 }
+      await transaction.run(
+        `UPDATE ${s} SET ${s.database} = ?, ${s.properties} = ?, ${s.status} = ?, ${s.version} = ? WHERE ${s.id} = ?`,
+        [moved.database, JSON.stringify(moved.properties), moved.status, moved.version, asked],
+      )
       await this.#ends.record(transaction, [
-        { id, version: fromVersion + 1, event, from: 'OPEN', to: next.status, node },
+        { id: asked, version: moved.version, event, from: row.status, to: moved.status, node },
       ])
-      if (next.status !== 'OPEN') await this.#ends.release(transaction, [id])
-      return true
+      if (moved.status !== 'OPEN') await this.#ends.release(transaction, [asked])
+      return moved
     })
   }
 

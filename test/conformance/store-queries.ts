@@ -60,13 +60,11 @@ export function queryConformance(ava: TestFn, stores: StoreUnderTest): void {
     const session = await opened(store)
     const closing = await opened(store)
     const closingRow = await store.sessions.read(closing)
-    await store.sessions.move(
-      closing,
-      1,
-      { type: 'CLOSE_REQUESTED', at: '2026-01-01T00:00:00.000Z' },
-      { database: null, properties: {}, status: 'CLOSING' },
-      'node-1',
-    )
+    await store.sessions.move(closing, { type: 'CLOSE_REQUESTED', at: '2026-01-01T00:00:00.000Z' }, 'node-1', () => ({
+      database: null,
+      properties: {},
+      status: 'CLOSING',
+    }))
     t.is(closingRow?.status, 'OPEN')
     const queries = [
       new TestQuery(member, session),

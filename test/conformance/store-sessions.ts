@@ -1,7 +1,8 @@
-/** Sessions: opened once, moved by compare-and-set, expired only when nobody uses them. */
+/** Sessions: opened once, moved by one after the other, expired only when nobody uses them. */
 import { randomUUID } from 'node:crypto'
 import type { TestFn } from 'ava'
 import type { SessionEvent } from '../../src/domain/index.ts'
+import type { SessionRow, Store } from '../../src/store/index.ts'
 import { eventually } from '../support/conditions.ts'
 import {
   committed,
@@ -79,12 +80,14 @@ export function sessionConformance(ava: TestFn, stores: StoreUnderTest): void {
     const id = await opened(store)
     const change: SessionEvent = { type: 'CHANGED', at: atTime, properties: { x: 'y' } }
     const next = { database: 'other', properties: { x: 'y' }, status: 'OPEN' } as const
-    t.false(await store.sessions.move(id, 2, change, next, 'node-1'))
-    t.true(await store.sessions.move(id, 1, change, next, 'node-1'))
-    t.false(await store.sessions.move(id, 1, change, next, 'node-1'))
-    t.like(await store.sessions.read(id), { version: 2, database: 'other', properties: { x: 'y' } })
-    t.true(await store.sessions.move(id, 2, closing, closed, 'node-1'))
-    t.false(await store.sessions.move(id, 3, change, next, 'node-1'))
+    t.is(await store.sessions.move('unknown', change, 'node-1', () => next), null)
+    t.is(await store.sessions.move(id, change, 'node-1', () => null), null)
+    t.like(await store.sessions.read(id), { version: 1, database: 'main' })
+    const moved = await store.sessions.move(id, change, 'node-1', ({ version }) => (version === 1 ? next : null))
+    t.deepEqual(moved, await store.sessions.read(id))
+    t.like(moved, { version: 2, database: 'other', properties: { x: 'y' } })
+    t.like(await store.sessions.move(id, closing, 'node-1', () => closed), { version: 3, status: 'CLOSING' })
+    t.is(await store.sessions.move(id, change, 'node-1', () => next), null)
     t.like((await store.sessions.check([id]))[0], { status: 'CLOSING', version: 3 })
     t.deepEqual(await store.sessions.list('alice', 10, null), [])
     t.deepEqual(await store.sessions.count(null), { CLOSING: 1 })
@@ -102,24 +105,32 @@ export function sessionConformance(ava: TestFn, stores: StoreUnderTest): void {
     )
   })
 
-  test('two that move one session at once: one of them does', async (t, { fresh }) => {
+  test('of many who move one session at once each has a turn, and none overwrites another', async (t, { fresh }) => {
     const url = await fresh(t)
-    const several = [await storeOn(t, url), await storeOn(t, url)] as const
-    const id = await opened(several[0])
-    for (let version = 1; version < 15; version++) {
-      const moves = await Promise.all(
-        several.map((store, index) =>
-          store.sessions.move(
-            id,
-            version,
-            { type: 'CHANGED', at: atTime, properties: { by: String(index) } },
-            { database: null, properties: { by: String(index) }, status: 'OPEN' },
-            `node-${index}`,
-          ),
-        ),
-      )
-      t.deepEqual([...moves].sort(), [false, true])
-    }
+    const several = [await storeOn(t, url), await storeOn(t, url)]
+    const id = await opened(several[0] as Store)
+    const [movers, rounds] = [8, 5]
+    const counted = (row: SessionRow, by: number) => Number(row.properties[by] ?? 0)
+    await Promise.all(
+      Array.from({ length: movers }, async (_, by) => {
+        for (let round = 1; round <= rounds; round++) {
+          const event: SessionEvent = { type: 'CHANGED', at: atTime, properties: { [by]: String(round) } }
+          const moved = await (several[by % 2] as Store).sessions.move(id, event, `node-${by % 2}`, row => ({
+            ...{ database: null, status: 'OPEN' },
+            properties: { ...row.properties, [by]: String(counted(row, by) + 1) },
+          }))
+          t.is(moved && counted(moved, by), round)
+        }
+      }),
+    )
+    const row = (await several[0]?.sessions.read(id)) as SessionRow
+    t.is(row.version, 1 + movers * rounds)
+    for (let by = 0; by < movers; by++) t.is(counted(row, by), rounds, `${by}`)
+    const steps = (await several[0]?.sessions.transitions(id)) ?? []
+    t.deepEqual(
+      steps.map(({ version }) => version),
+      steps.map((_, index) => index + 1),
+    )
   })
 
   test('a closing session stays until its queries have ended', async (t, { fresh }) => {
@@ -128,7 +139,7 @@ export function sessionConformance(ava: TestFn, stores: StoreUnderTest): void {
     const id = await opened(store)
     const query = new TestQuery(member, id)
     await submitted(store, query)
-    t.true(await store.sessions.move(id, 1, closing, closed, 'node-1'))
+    t.truthy(await store.sessions.move(id, closing, 'node-1', () => closed))
     t.false(await store.sessions.removeClosed(id, 'node-1'))
     t.deepEqual(await store.queries.submit([new TestQuery(member, id).submission()], noLimits), [
       { kind: 'session-invalid' },
@@ -218,7 +229,7 @@ export function sessionConformance(ava: TestFn, stores: StoreUnderTest): void {
     t.is(kinds.filter(kind => kind === 'opened').length, 4)
     t.is(kinds.filter(kind => kind === 'limit').length, 11)
     const [first] = await several[0].sessions.list('alice', 10, null)
-    t.true(await several[0].sessions.move(first?.id ?? '', 1, closing, closed, 'node-1'))
+    t.truthy(await several[0].sessions.move(first?.id ?? '', closing, 'node-1', () => closed))
     t.is((await several[1].sessions.open(newSession(), 4)).kind, 'opened')
     t.is((await several[2].sessions.open(newSession(), 4)).kind, 'limit')
     t.is((await several[2].sessions.open(newSession({ user: 'bob' }), 4)).kind, 'opened')

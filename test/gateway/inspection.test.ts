@@ -116,7 +116,7 @@ test('sessions are actors too: told of when they come, move and leave, without w
 
   // As another node would have done it: it is read when it is used here next.
   const next = { database: 'flights', properties: {}, status: 'OPEN' } as const
-  await store.sessions.move(id, 2, { type: 'CHANGED', database: 'flights', properties: {}, at }, next, 'other')
+  await store.sessions.move(id, { type: 'CHANGED', database: 'flights', properties: {}, at }, 'other', () => next)
   await sessions.follow(id, (await store.sessions.check([id]))[0])
   t.deepEqual(events.splice(0), [
     ['session', 'active', 3, { id, user, version: 3, database: 'flights', properties: {} }],

@@ -96,7 +96,7 @@ test('an answer lost after the commit is found out, and nothing is done twice', 
   t.is((await losing(() => store.sessions.open(another, 10))).kind, 'opened')
   const closing = { type: 'CLOSE_REQUESTED', at: '2026-01-01T00:00:00.000Z' } as const
   const closed = { database: null, properties: {}, status: 'CLOSING' } as const
-  t.true(await losing(() => store.sessions.move(another.id, 1, closing, closed, 'node-1')))
+  t.like(await losing(() => store.sessions.move(another.id, closing, 'node-1', () => closed)), { version: 2 })
   t.true(await losing(() => store.sessions.removeClosed(another.id, 'node-1')))
   t.is((await beside.sessions.transitions(another.id)).length, 3)
 
