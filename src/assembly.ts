@@ -91,7 +91,7 @@ export class Assembly {
     const owedEnds = new OwedEnds(environment)
     this.host = new QueryHost(environment, (engine, lane) => this.cluster.budgetOf(engine, lane))
     const { passivateMs, idleMs, revalidateMs } = config.sessions
-    this.sessions = new SessionHost({ sessions: store.sessions, clock, random, nodeId: node.id, passivateMs })
+    this.sessions = new SessionHost({ sessions: store.sessions, clock, nodeId: node.id, passivateMs })
     this.cluster = new Cluster({
       ...options.cluster,
       settings: {

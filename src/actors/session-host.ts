@@ -9,7 +9,7 @@
  *     no     no      invalid session
  */
 import { type Actor, createActor, transition } from 'xstate'
-import type { Clock, Random } from '../async/index.ts'
+import type { Clock } from '../async/index.ts'
 import { LensError, type SessionEvent, type SessionStatus, sessionMachine } from '../domain/index.ts'
 import type { SessionChange } from '../engines/index.ts'
 import type { SessionCheck, SessionRow, SessionStore } from '../store/index.ts'
@@ -33,7 +33,6 @@ export interface SessionHostListener {
 export interface SessionHostOptions {
   readonly sessions: SessionStore
   readonly clock: Clock
-  readonly random: Random
   readonly nodeId: string
   /** Sessions that nobody used here for so long leave the memory; their rows stay. */
   readonly passivateMs: number

@@ -10,7 +10,6 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { type LiveQuery, SessionHost } from '../../src/actors/index.ts'
 import { closeGraceMs } from '../../src/api/bounds.ts'
 import { InspectorConnection } from '../../src/api/inspect/connection.ts'
-import { systemRandom } from '../../src/async/index.ts'
 import { Inspections } from '../../src/gateway/inspection.ts'
 import { Lookups } from '../../src/gateway/lookups.ts'
 import { createLogger, createMetrics } from '../../src/observability/index.ts'
@@ -32,7 +31,7 @@ async function stalled(t: ExecutionContext) {
   const logger = createLogger({ level: 'silent' })
   const metrics = createMetrics()
   const sessions = new SessionHost({
-    ...{ sessions: store.sessions, clock, random: systemRandom, nodeId, passivateMs: 60_000 },
+    ...{ sessions: store.sessions, clock, nodeId, passivateMs: 60_000 },
   })
   const inspections = new Inspections({
     ...{ host, sessions, clock, logger, nodeId, settings: { revalidateMs: 60_000 }, databaseNow: () => clock.now() },

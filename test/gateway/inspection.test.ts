@@ -2,7 +2,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { uuidv7 } from 'uuidv7'
 import { type LiveQuery, SessionHost } from '../../src/actors/index.ts'
-import { systemClock, systemRandom } from '../../src/async/index.ts'
+import { systemClock } from '../../src/async/index.ts'
 import type { InspectedEvent, InspectedMoment } from '../../src/gateway/index.ts'
 import { Inspections } from '../../src/gateway/inspection.ts'
 import { Lookups } from '../../src/gateway/lookups.ts'
@@ -18,7 +18,7 @@ async function inspected(t: ExecutionContext, count: number) {
   const lives = [...host.lives()]
   t.is(lives.length, count)
   const sessions = new SessionHost({
-    ...{ sessions: store.sessions, clock: systemClock, random: systemRandom, passivateMs: 60_000 },
+    ...{ sessions: store.sessions, clock: systemClock, passivateMs: 60_000 },
     nodeId: (lives[0] as LiveQuery).context.owner.node,
   })
   const inspections = new Inspections({
