@@ -22,6 +22,9 @@ export const retryDelays: Readonly<Record<'conflict' | 'unreachable', { firstMs:
 /** MySQL's number for a lock, of a row or of a whole table, that was not to be had in time. */
 export const lockWaitTimeout = 1205
 
+/** MySQL's number for a row that is not as it was read. */
+export const changedSinceRead = 1020
+
 /** MySQL's and MariaDB's error numbers. */
 const mysqlErrors: Readonly<Record<number, FailureClass>> = {
   1213: 'conflict', // deadlock, or a lost certification
@@ -29,7 +32,7 @@ const mysqlErrors: Readonly<Record<number, FailureClass>> = {
   3572: 'conflict', // lock not at once available
   3101: 'conflict', // rolled back by the group
   1180: 'conflict', // commit refused
-  1020: 'conflict', // record has changed since last read
+  [changedSinceRead]: 'conflict',
   1047: 'unreachable', // not a member of the cluster's majority
   1290: 'unreachable', // read only
   1836: 'unreachable', // read only

@@ -3,6 +3,7 @@ import type { SessionEvent, SessionStatus } from '../domain/index.ts'
 import type { NewSession, OpenAnswer, SessionCheck, SessionMove, SessionRow, SessionStore } from './contract.ts'
 import { type Database, Duplicate, type SqlValue, type Statements, Undo } from './database.ts'
 import { placeholders } from './names.ts'
+import { changedSinceRead } from './retry.ts'
 import { askableIds, databaseNow, insertion, isoOf, parsed, type SelectedRow, selection, unselected } from './rows.ts'
 import { SessionEnds } from './session-ends.ts'
 import { applyUses, roomIn, scopes, type Use } from './usage.ts'
@@ -227,10 +228,13 @@ export class Sessions implements SessionStore {
       const wanted = row?.status === 'OPEN' ? next(row) : null
       if (!row || !wanted) return null
       moved = { ...row, ...wanted, version: row.version + 1 }
-      await transaction.run(
-        `UPDATE ${s} SET ${s.database} = ?, ${s.properties} = ?, ${s.status} = ?, ${s.version} = ? WHERE ${s.id} = ?`,
-        [moved.database, JSON.stringify(moved.properties), moved.status, moved.version, asked],
+      const count = await transaction.run(
+        `UPDATE ${s} SET ${s.database} = ?, ${s.properties} = ?, ${s.status} = ?, ${s.version} = ? ` +
+          `WHERE ${s.id} = ? AND ${s.version} = ?`,
+        [moved.database, JSON.stringify(moved.properties), moved.status, moved.version, asked, row.version],
       )
+      // Where locks hold for one of several servers only, another may have been first: as after a deadlock, once more.
+      if (count === 0) throw Object.assign(new Error('the session moved under its lock'), { errno: changedSinceRead })
       await this.#ends.record(transaction, [
         { id: asked, version: moved.version, event, from: row.status, to: moved.status, node },
       ])
