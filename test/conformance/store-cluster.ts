@@ -199,6 +199,22 @@ export function clusterConformance(ava: TestFn, stores: StoreUnderTest): void {
     t.is(await store.cluster.memberOf(incarnation), null)
   })
 
+  test('the newest thousand failovers are kept', async (t, stores) => {
+    const url = await stores.fresh(t)
+    const store = await storeOn(t, url)
+    const term = await leading(store, await joined(store))
+    const rows = Array.from({ length: 1_005 }, (_, at) => `('f${at}', 'n', 'i${at}', 'test', 1, ${at}, ${at}, 0)`)
+    await stores.execute(
+      url,
+      `INSERT INTO failover (id, node_id, incarnation, cause, term, detected_at, done_at, queries) VALUES ${rows.join(', ')}`,
+    )
+    await store.cluster.sweepMembers(term + 1)
+    t.is((await store.cluster.failovers(2_000)).length, 1_005)
+    await store.cluster.sweepMembers(term)
+    const kept = await store.cluster.failovers(2_000)
+    t.deepEqual([kept.length, kept[0]?.id, kept.at(-1)?.id], [1_000, 'f1004', 'f5'])
+  })
+
   test('orphans are found, and claimed in batches by a leader', async (t, { fresh }) => {
     const store = await storeOn(t, await fresh(t))
     const leader = await joined(store, 'leader')
