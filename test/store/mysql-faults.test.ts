@@ -344,6 +344,9 @@ test('a backup that locks all tables for a while costs no write and doubles none
   const backup = await connected(t, url)
   const submitted: TestQuery[] = []
   let isOver = false
+  t.teardown(() => {
+    isOver = true
+  })
   const submitting = Array.from({ length: 4 }, async () => {
     while (!isOver) {
       const query = new TestQuery(member, session)
